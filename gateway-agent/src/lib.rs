@@ -1,0 +1,1 @@
+//! The agent, module by module in reading order.

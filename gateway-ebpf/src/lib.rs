@@ -1,0 +1,1 @@
+//! Empty on purpose: lets cargo track the kernel half as a dependency.

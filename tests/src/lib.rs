@@ -1,0 +1,1 @@
+//! The rig: namespaces, peers and the agent under test.
