@@ -1,9 +1,9 @@
 //! The TLS ClientHello as it comes from the wire: found, put together, read, never answered.
 //!
 //! Three jobs, three files: `record` walks TLS records and puts a hello together that is split
-//! over several; `client_hello` reads the message; [`server_name`] says what a server name is.
-//! Beside them: `preamble` names what speaks instead of TLS, [`alert`] holds the few alerts a
-//! gateway sends, `error` every reason to refuse a hello, [`reader`] the bounded slice reader
+//! over several; `client_hello` reads the message; `server_name` says what a server name is.
+//! Beside them: `preamble` names what speaks instead of TLS, `alert` holds the few alerts a
+//! gateway sends, `error` every reason to refuse a hello, `reader` the bounded slice reader
 //! below them all.
 //!
 //! Everything here is a pure function of bytes: no sockets, no clock, no allocation, no indexing
