@@ -1,0 +1,496 @@
+//! Snapshot: everything the data path reads, immutable, with a generation.
+//!
+//! Pure: built from a valid configuration, never changed. A connection holds one `Arc` of the
+//! snapshot it was routed with. Live state (connection counts, ejections, resolved addresses) is
+//! in the clusters, which outlive a snapshot where their route does.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::cluster::{Balance, Cluster};
+use super::policy::Access;
+use super::routes::{Match, MatchKind, RouteTable};
+
+/// One state of the whole configuration.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts the snapshots of this process, from 1.
+    pub generation: u64,
+    /// The instance's name, which names pins, locks and sockets.
+    pub instance: Arc<str>,
+    /// The datacenter's label, which may be empty.
+    pub datacenter: Arc<str>,
+    /// All listeners, in the order of the configuration.
+    pub listeners: Vec<Arc<Listener>>,
+    /// All routes.
+    pub routes: RouteTable,
+    /// What happens to names that no route has, and to hellos without a name.
+    pub default: DefaultAction,
+    /// Sizes and times of the data path.
+    pub limits: Limits,
+    /// Which engines to try, best first.
+    pub engine: EnginePreference,
+    /// What the rest of the agent needs to know.
+    pub settings: Settings,
+}
+
+impl Snapshot {
+    /// Finds the route of a connection: exact name, longest suffix, then the listener's default
+    /// or the global one.
+    ///
+    /// `name` is normalised, as a `ServerName` is; `None` is a hello without a server name.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoute`] when nothing matches and the default is to reject.
+    pub fn route_for(&self, listener: &Listener, name: Option<&str>) -> Result<Match<'_>, NoRoute> {
+        if let Some(found) = name.and_then(|name| self.routes.lookup(name)) {
+            return Ok(found);
+        }
+        // By name, not by the `Arc` in the listener: that one may be of an older snapshot.
+        let default = listener.default.as_ref().unwrap_or(&self.default);
+        let route = match default {
+            DefaultAction::Reject => None,
+            DefaultAction::Route(route) => self.routes.get(route),
+        };
+        match (route, name) {
+            (Some(route), _) => Ok(Match {
+                route,
+                kind: MatchKind::Default,
+            }),
+            (None, Some(_)) => Err(NoRoute::UnknownName),
+            (None, None) => Err(NoRoute::NoServerName),
+        }
+    }
+
+    /// The listener of this name.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
+        self.listeners
+            .iter()
+            .find(|listener| &*listener.name == name)
+    }
+}
+
+/// Why no route was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoRoute {
+    /// No route has the server name, and the default is to reject.
+    UnknownName,
+    /// The hello has no server name, and the default is to reject.
+    NoServerName,
+}
+
+impl fmt::Display for NoRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownName => "no route has this server name and the default is to reject",
+            Self::NoServerName => "the hello has no server name and the default is to reject",
+        })
+    }
+}
+
+impl std::error::Error for NoRoute {}
+
+/// Where connections come in.
+#[derive(Debug)]
+pub struct Listener {
+    /// The configured name.
+    pub name: Arc<str>,
+    /// A number for the kernel: the same for one name over all reloads, never used again.
+    pub id: u32,
+    /// Addresses to bind. IPv6 ones are IPv6 only.
+    pub addresses: Vec<SocketAddr>,
+    /// Destinations that the kernel steers here without binding each.
+    pub destinations: Vec<DestinationPrefix>,
+    /// Who may connect.
+    pub access: Access,
+    /// Whether, and from whom, a PROXY header is read.
+    pub accept_proxy: Option<AcceptProxy>,
+    /// How a refusal looks to the client.
+    pub refuse: Refuse,
+    /// Overrides the snapshot's default.
+    pub default: Option<DefaultAction>,
+    /// Where it is configured.
+    pub at: Place,
+}
+
+/// One steered destination: a prefix, a port range and the labels it counts under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationPrefix {
+    /// Destination addresses, host bits zero.
+    pub prefix: IpNet,
+    /// Destination ports, never 0.
+    pub ports: RangeInclusive<u16>,
+    /// Datacenter label, which may be empty.
+    pub datacenter: Arc<str>,
+    /// Service label; the listener's name when not configured.
+    pub service: Arc<str>,
+}
+
+/// From whom PROXY headers are read.
+#[derive(Clone, Debug)]
+pub struct AcceptProxy {
+    /// The prefixes as configured.
+    pub from: Vec<IpNet>,
+    /// Whether a connection from these prefixes without a header is refused.
+    pub required: bool,
+    sources: Access,
+}
+
+impl AcceptProxy {
+    /// Compiles the prefixes. No prefix covers nobody.
+    #[must_use]
+    pub fn new(from: Vec<IpNet>, required: bool) -> Self {
+        Self {
+            sources: Access::new(&from, &[]),
+            from,
+            required,
+        }
+    }
+
+    /// Whether a header from this peer is read at all.
+    #[must_use]
+    pub fn covers(&self, peer: IpAddr) -> bool {
+        !self.from.is_empty() && self.sources.verdict(peer).allowed
+    }
+}
+
+/// How a refusal looks to the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refuse {
+    /// A TLS alert, then close.
+    #[default]
+    Alert,
+    /// Close without a word.
+    Close,
+}
+
+/// What happens to connections that no route matches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DefaultAction {
+    /// Refuse them.
+    #[default]
+    Reject,
+    /// Give them to the route of this name, which exists.
+    Route(Arc<str>),
+}
+
+/// Where the connections of some server names go.
+#[derive(Debug)]
+pub struct Route {
+    /// As configured, normalised; the metric label.
+    pub name: Arc<str>,
+    /// What it matches.
+    pub pattern: Pattern,
+    /// Datacenter label, which may be empty.
+    pub datacenter: Arc<str>,
+    /// Service label; the route's name when not configured.
+    pub service: Arc<str>,
+    /// Who may use it, on top of the listener's access.
+    pub access: Access,
+    /// The PROXY header to send, if any.
+    pub send_proxy: Option<ProxyVersion>,
+    /// How endpoints are chosen.
+    pub balance: Balance,
+    /// Limit of one dial.
+    pub connect_timeout: Duration,
+    /// A connection without a byte either way for so long is closed.
+    pub idle_timeout: Duration,
+    /// Local addresses to dial from, at most one of each family; none of a family: the kernel's choice.
+    pub source_addresses: Vec<IpAddr>,
+    /// Its endpoints, with their live state.
+    pub cluster: Arc<Cluster>,
+    /// Where it is configured.
+    pub at: Place,
+}
+
+impl Route {
+    /// The local address to dial an endpoint of `remote`'s family from.
+    #[must_use]
+    pub fn source_for(&self, remote: IpAddr) -> Option<IpAddr> {
+        self.source_addresses
+            .iter()
+            .copied()
+            .find(|local| local.is_ipv4() == remote.is_ipv4())
+    }
+}
+
+/// What server names a route has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pattern {
+    /// The route's name and no other.
+    Exact,
+    /// Every name with one or more labels before the suffix after `*`.
+    Wildcard,
+}
+
+impl Pattern {
+    /// The pattern that a normalised route name stands for.
+    #[must_use]
+    pub fn of(route_name: &str) -> Self {
+        if route_name.starts_with("*.") {
+            Self::Wildcard
+        } else {
+            Self::Exact
+        }
+    }
+}
+
+/// Version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyVersion {
+    /// The line of text.
+    V1,
+    /// The binary header.
+    V2,
+}
+
+/// A place in the configuration. Lines and columns count from 1, columns in characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as it was named on the command line.
+    pub file: Arc<str>,
+    /// Line.
+    pub line: u32,
+    /// Column.
+    pub column: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// Sizes and times of the data path. The defaults are those of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From accept to the end of the hello.
+    pub hello_timeout: Duration,
+    /// Largest handshake message, in bytes.
+    pub hello_size: usize,
+    /// One dial, unless the route says otherwise.
+    pub connect_timeout: Duration,
+    /// Dials per connection, over different endpoints.
+    pub connect_attempts: u32,
+    /// Head start of one address family over the other (RFC 8305 section 5).
+    pub attempt_delay: Duration,
+    /// No byte either way for so long closes the connection, unless the route says otherwise.
+    pub idle_timeout: Duration,
+    /// How long one direction may stay open without a byte after the other ended.
+    pub half_close_timeout: Duration,
+    /// Connections at one time; `None`: computed from the descriptor limit.
+    pub connections: Option<u64>,
+    /// How long live connections may finish after SIGTERM.
+    pub drain_timeout: Duration,
+    /// TCP keepalive time of both sockets; `None`: off.
+    pub keepalive: Option<Duration>,
+    /// Length of the accept queue.
+    pub backlog: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            hello_timeout: Duration::from_secs(5),
+            // A post-quantum hello is under 2 KiB; 64 KiB is what other TLS stacks accept at most.
+            hello_size: 64 * 1024,
+            connect_timeout: Duration::from_secs(5),
+            connect_attempts: 3,
+            // RFC 8305 section 8 recommends this.
+            attempt_delay: Duration::from_millis(250),
+            // Envoy's, which users of mesh gateways are used to.
+            idle_timeout: Duration::from_secs(3600),
+            half_close_timeout: Duration::from_secs(300),
+            connections: None,
+            drain_timeout: Duration::from_secs(30),
+            keepalive: Some(Duration::from_secs(60)),
+            // The kernel cuts it to net.core.somaxconn, which is 4096 since Linux 5.4.
+            backlog: 4096,
+        }
+    }
+}
+
+/// One way to splice two sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineKind {
+    /// A kernel program rewrites segments.
+    Packet,
+    /// A kernel program redirects from socket to socket.
+    Sockmap,
+    /// The agent moves the bytes.
+    Copy,
+}
+
+impl EngineKind {
+    /// The word of configuration, logs and tables.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Packet => "packet",
+            Self::Sockmap => "sockmap",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+/// The engines to try, best first; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnginePreference {
+    /// The list as configured.
+    pub prefer: Vec<EngineKind>,
+}
+
+impl Default for EnginePreference {
+    fn default() -> Self {
+        Self {
+            prefer: vec![EngineKind::Copy],
+        }
+    }
+}
+
+/// What the agent needs beside the data path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Admin socket and metrics address.
+    pub admin: Admin,
+    /// Own log and access log.
+    pub log: Log,
+    /// Kernel steering.
+    pub steer: Steer,
+    /// Name resolution of endpoints.
+    pub dns: Dns,
+    /// Passive health of endpoints.
+    pub health: Health,
+}
+
+/// Where the agent answers operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Path of the unix socket.
+    pub socket: PathBuf,
+    /// TCP address for metrics, health and readiness only.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Level of the own log, on stderr.
+    pub level: LogLevel,
+    /// Form of the access log, on stdout.
+    pub access: AccessLog,
+}
+
+/// Level of the agent's own log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Only what needs a person.
+    Error,
+    /// And what will need one soon.
+    Warn,
+    /// And what changes.
+    #[default]
+    Info,
+    /// And what every connection does.
+    Debug,
+    /// And all else.
+    Trace,
+}
+
+/// Form of the access log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessLog {
+    /// `key=value` lines.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+    /// None.
+    Off,
+}
+
+/// Kernel steering of whole destinations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steer {
+    /// Whether it is used.
+    pub mode: SteerMode,
+    /// Where the BPF file system is mounted.
+    pub bpffs: PathBuf,
+}
+
+/// Whether steering is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SteerMode {
+    /// If destinations are configured and the kernel can; else they are reported unavailable.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+    /// The agent does not start without it.
+    Required,
+}
+
+/// How endpoint names are resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// Servers to ask; empty: those of `/etc/resolv.conf`.
+    pub servers: Vec<SocketAddr>,
+    /// An answer is kept at least so long.
+    pub min_ttl: Duration,
+    /// An answer is kept at most so long.
+    pub max_ttl: Duration,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            min_ttl: Duration::from_secs(1),
+            max_ttl: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// When endpoints are ejected after failed dials. The defaults are Envoy's, which users of mesh
+/// gateways are used to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Failed dials in a row that eject an endpoint.
+    pub failures: u32,
+    /// First ejection; the n-th in short succession lasts n times as long.
+    pub ejection_time: Duration,
+    /// Longest ejection.
+    pub max_ejection_time: Duration,
+    /// At most this share of a route's endpoints is ejected at one time, but at least one may be.
+    pub max_ejected_percent: u8,
+    /// With fewer usable endpoints than this share, all are used.
+    pub panic_percent: u8,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            ejection_time: Duration::from_secs(30),
+            max_ejection_time: Duration::from_secs(300),
+            max_ejected_percent: 10,
+            panic_percent: 50,
+        }
+    }
+}
