@@ -2,3 +2,10 @@
 
 /// Where the routes live and change: snapshot, route table, policy, clusters, reload, explain.
 pub mod control;
+
+/// Ending in order.
+pub mod drain;
+/// The data path: nine steps from accept to close.
+pub mod proxy;
+/// System calls that no crate of ours wraps.
+pub mod sys;
