@@ -1,0 +1,427 @@
+//! First step: listening sockets, and the loops that accept on them.
+//!
+//! Each address is bound once per core with SO_REUSEPORT, and each of these sockets has its own
+//! loop, so that accepting uses all cores. A socket belongs to its address, not to a listener: which
+//! listener a connection belongs to is asked of the newest snapshot at accept, so that a reload
+//! moves an address without closing it.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::connection::{Accepted, Gateway};
+use super::permits::Asked;
+use crate::control::snapshot::{Listener, Snapshot};
+use crate::drain::Watch;
+use crate::sys::tcp;
+
+/// What a listening socket stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A configured address.
+    Address(SocketAddr),
+    /// Steered destinations of one family, for a listener that binds no address of that family.
+    Steered {
+        /// The listener's name.
+        listener: Arc<str>,
+        /// Whether it takes IPv6.
+        v6: bool,
+    },
+}
+
+impl Place {
+    /// All places that a listener needs.
+    #[must_use]
+    pub fn of(listener: &Listener) -> Vec<Self> {
+        let mut places: Vec<_> = listener
+            .addresses
+            .iter()
+            .copied()
+            .map(Self::Address)
+            .collect();
+        for v6 in [false, true] {
+            let bound = listener
+                .addresses
+                .iter()
+                .any(|address| address.is_ipv6() == v6);
+            let steered = listener
+                .destinations
+                .iter()
+                .any(|d| d.prefix.addr().is_ipv6() == v6);
+            if steered && !bound {
+                places.push(Self::Steered {
+                    listener: Arc::clone(&listener.name),
+                    v6,
+                });
+            }
+        }
+        places
+    }
+
+    /// The listener of `snapshot` that has this place.
+    fn listener<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<Listener>> {
+        match self {
+            Self::Address(address) => snapshot
+                .listeners
+                .iter()
+                .find(|listener| listener.addresses.contains(address)),
+            Self::Steered { listener, .. } => snapshot.listener(listener),
+        }
+    }
+
+    /// The address to bind. Steered connections keep their own destination; the socket that takes
+    /// them is bound to loopback, out of reach, on a port of the kernel's choice.
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Address(address) => *address,
+            Self::Steered { v6: false, .. } => (IpAddr::V4(Ipv4Addr::LOCALHOST), 0).into(),
+            Self::Steered { v6: true, .. } => (IpAddr::V6(Ipv6Addr::LOCALHOST), 0).into(),
+        }
+    }
+}
+
+/// Sockets that a service manager kept or made for us, by their bound address.
+pub trait Inheritance: Send {
+    /// All listening sockets for `address`, each once.
+    fn take(&mut self, address: SocketAddr) -> Vec<OwnedFd>;
+    /// A socket was bound for `address`: keep it over our own death.
+    fn store(&mut self, address: SocketAddr, index: usize, socket: BorrowedFd<'_>);
+    /// The sockets of `address` are given up.
+    fn forget(&mut self, address: SocketAddr);
+    /// Whether sockets outlive this process: what waits in their queues is then not ours to serve
+    /// at the end.
+    fn outlives(&self) -> bool;
+}
+
+/// All listening sockets and their accept loops.
+pub struct Acceptors {
+    gateway: Arc<Gateway>,
+    drain: Watch,
+    runtime: Handle,
+    inheritance: Box<dyn Inheritance>,
+    open: HashMap<Place, Vec<Shard>>,
+    cores: usize,
+}
+
+/// One socket of an address and its loop.
+struct Shard {
+    socket: Arc<TcpListener>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// The call that failed.
+    pub error: io::Error,
+}
+
+impl core::fmt::Display for BindError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let remedy = match self.error.kind() {
+            io::ErrorKind::AddrInUse => "another process listens there: stop it or choose another",
+            io::ErrorKind::AddrNotAvailable => "no interface has this address: add it first",
+            io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE",
+            _ => "see the error",
+        };
+        write!(f, "listen on {}: {} ({remedy})", self.address, self.error)
+    }
+}
+
+impl std::error::Error for BindError {}
+
+impl Acceptors {
+    /// Starts with no socket. Loops run on `runtime`, one for each of `cores` and address.
+    #[must_use]
+    pub fn new(
+        gateway: Arc<Gateway>,
+        drain: Watch,
+        runtime: Handle,
+        inheritance: Box<dyn Inheritance>,
+        cores: usize,
+    ) -> Self {
+        Self {
+            gateway,
+            drain,
+            runtime,
+            inheritance,
+            open: HashMap::new(),
+            cores: cores.max(1),
+        }
+    }
+
+    /// Binds what `next` has and we have not. Connections wait in the queues until
+    /// [`Self::serve`].
+    ///
+    /// # Errors
+    /// All addresses that cannot be bound; nothing of `next` stays bound then.
+    pub fn bind(&mut self, next: &Snapshot) -> Result<(), Vec<BindError>> {
+        let mut errors = Vec::new();
+        let mut bound = Vec::new();
+        for place in next
+            .listeners
+            .iter()
+            .flat_map(|listener| Place::of(listener))
+        {
+            if self.open.contains_key(&place) {
+                continue;
+            }
+            match self.sockets(&place, next.limits.backlog) {
+                Ok(sockets) => bound.push((place, sockets)),
+                Err(error) => errors.push(BindError {
+                    address: place.address(),
+                    error,
+                }),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        for (place, sockets) in bound {
+            let mut shards = Vec::new();
+            for (index, socket) in sockets.into_iter().enumerate() {
+                self.inheritance
+                    .store(place.address(), index, socket.as_fd());
+                shards.push(self.start(&place, socket));
+            }
+            self.open.insert(place, shards);
+        }
+        Ok(())
+    }
+
+    /// Gives up what `next` has no more; what waits in those queues is served first.
+    pub fn unbind(&mut self, next: &Snapshot) {
+        let wanted: HashSet<_> = next
+            .listeners
+            .iter()
+            .flat_map(|listener| Place::of(listener))
+            .collect();
+        let gone: Vec<_> = self
+            .open
+            .keys()
+            .filter(|place| !wanted.contains(place))
+            .cloned()
+            .collect();
+        for place in gone {
+            self.inheritance.forget(place.address());
+            for shard in self.open.remove(&place).unwrap_or_default() {
+                shard.stop.send_replace(true);
+            }
+        }
+    }
+
+    /// One socket for each place of `listener`, with its family: what the kernel steers to.
+    #[must_use]
+    pub fn steer_targets(&self, listener: &Listener) -> Vec<(bool, Arc<TcpListener>)> {
+        let mut targets: Vec<(bool, Arc<TcpListener>)> = Vec::new();
+        for place in Place::of(listener) {
+            let v6 = place.address().is_ipv6();
+            let first = self.open.get(&place).and_then(|shards| shards.first());
+            if let Some(shard) = first.filter(|_| targets.iter().all(|(have, _)| *have != v6)) {
+                targets.push((v6, Arc::clone(&shard.socket)));
+            }
+        }
+        targets
+    }
+
+    /// Stops accepting. What waits in the queues is served first, unless the sockets outlive us.
+    pub async fn close(self) {
+        let outlives = self.inheritance.outlives();
+        for shard in self.open.into_values().flatten() {
+            if outlives {
+                shard.task.abort();
+            } else {
+                shard.stop.send_replace(true);
+            }
+            match shard.task.await {
+                Err(error) if error.is_panic() => tracing::error!(%error, "accept loop"),
+                _ => {}
+            }
+        }
+    }
+
+    fn sockets(&mut self, place: &Place, backlog: u32) -> io::Result<Vec<TcpListener>> {
+        let _runtime = self.runtime.enter();
+        let inherited = match place {
+            Place::Address(address) => self.inheritance.take(*address),
+            Place::Steered { .. } => Vec::new(),
+        };
+        if !inherited.is_empty() {
+            return inherited
+                .into_iter()
+                .map(|fd| adopt(Socket::from(fd)))
+                .collect();
+        }
+        let mut address = place.address();
+        refuse_to_share(address)?;
+        let mut sockets = Vec::with_capacity(self.cores);
+        for _ in 0..self.cores {
+            let socket = bound(address, backlog)?;
+            address = socket.local_addr()?;
+            sockets.push(socket);
+        }
+        Ok(sockets)
+    }
+
+    fn start(&self, place: &Place, socket: TcpListener) -> Shard {
+        let socket = Arc::new(socket);
+        let (stop, stopped) = watch::channel(false);
+        let accept_loop = AcceptLoop {
+            gateway: Arc::clone(&self.gateway),
+            drain: self.drain.clone(),
+            place: place.clone(),
+            socket: Arc::clone(&socket),
+        };
+        let task = self.runtime.spawn(accept_loop.run(stopped));
+        Shard { socket, stop, task }
+    }
+}
+
+/// SO_REUSEPORT would let a second process of the same user share the address in silence. A bind
+/// without it tells.
+fn refuse_to_share(address: SocketAddr) -> io::Result<()> {
+    if address.port() == 0 {
+        return Ok(());
+    }
+    let probe = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    probe.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        probe.set_only_v6(true)?;
+    }
+    probe.bind(&address.into())
+}
+
+/// A listening socket. TCP by name: where the system default is MPTCP, sockets could not be spliced.
+fn bound(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    adopt(socket)
+}
+
+fn adopt(socket: Socket) -> io::Result<TcpListener> {
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// The loop of one socket.
+struct AcceptLoop {
+    gateway: Arc<Gateway>,
+    drain: Watch,
+    place: Place,
+    socket: Arc<TcpListener>,
+}
+
+/// Pause after an accept that failed for want of descriptors or memory: until some come free.
+const BREATH: Duration = Duration::from_millis(50);
+
+impl AcceptLoop {
+    async fn run(self, mut stopped: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                accepted = self.socket.accept() => self.take(accepted).await,
+                _changed = stopped.changed() => break,
+            }
+        }
+        while let Some(accepted) = self.waiting() {
+            self.take(accepted).await;
+        }
+    }
+
+    /// Accepts what waits already, without waiting for more.
+    fn waiting(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+        let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+        match self.socket.poll_accept(&mut context) {
+            core::task::Poll::Ready(Ok(accepted)) => Some(Ok(accepted)),
+            core::task::Poll::Ready(Err(_)) | core::task::Poll::Pending => None,
+        }
+    }
+
+    async fn take(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        match accepted {
+            Ok((client, peer)) => self.admit(client, peer),
+            Err(error) if belongs_to_the_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, place = ?self.place, "accept");
+                tokio::time::sleep(BREATH).await;
+            }
+        }
+    }
+
+    /// Starts the connection's task; never waits for it.
+    fn admit(&self, client: TcpStream, peer: SocketAddr) {
+        let snapshot = self.gateway.control.snapshot();
+        let Some(listener) = self.place.listener(&snapshot).cloned() else {
+            return; // unbound between snapshot and accept: closing says so
+        };
+        self.gateway
+            .tell(|observer| observer.accepted(&listener.name));
+        let permit = match self.gateway.permits.ask() {
+            Asked::Given(permit) => permit,
+            Asked::GivenNearLimit(permit) => {
+                let (open, limit) = (self.gateway.permits.open(), self.gateway.permits.limit());
+                self.gateway
+                    .tell(|observer| observer.limit_near(open, limit));
+                permit
+            }
+            Asked::Refused => {
+                super::close::turn_away(&self.gateway, &client, (peer, &listener));
+                return;
+            }
+        };
+        // A socket that cannot be tuned is dead already, and the first read will say so.
+        let tuned = tcp::tune(&client, snapshot.limits.keepalive);
+        let destination = client.local_addr().unwrap_or_else(|_| self.place.address());
+        if let Err(error) = tuned {
+            tracing::debug!(%error, %peer, "tune an accepted socket");
+        }
+        let addresses = (canonical(peer), canonical(destination));
+        let configured = (snapshot, listener);
+        let drain = self.drain.clone();
+        let accepted = Accepted::new(&self.gateway, client, addresses, configured, permit, drain);
+        tokio::spawn(super::serve(Arc::clone(&self.gateway), accepted));
+    }
+}
+
+/// IPv4 as IPv4, also where a socket reports it mapped.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Errors of accept(2) that concern only the connection that would have been accepted.
+fn belongs_to_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+    )
+}

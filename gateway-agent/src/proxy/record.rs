@@ -1,0 +1,151 @@
+//! What is known of one connection: filled in step by step, read once at its end.
+//!
+//! A record names no socket, so it can outlive both: an engine that takes the sockets away fills
+//! the same fields from its own counters.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use gateway_common::wire::ServerName;
+
+use super::close::CloseReason;
+use crate::control::routes::MatchKind;
+use crate::control::snapshot::Route;
+
+/// Everything the access log and the metrics say about one connection.
+#[derive(Debug, Clone)]
+pub struct ConnectionRecord {
+    /// Number of the connection, unique while the agent runs.
+    pub id: u64,
+    /// Name of the listener that accepted it.
+    pub listener: Arc<str>,
+    /// Address that connected; behind a PROXY-speaking balancer, the balancer's.
+    pub peer: SocketAddr,
+    /// Address the client is judged and logged by: [`Self::peer`], or what a trusted PROXY header
+    /// announced.
+    pub source: SocketAddr,
+    /// Address the client connected to.
+    pub destination: SocketAddr,
+    /// What the hello said; absent when none was read.
+    pub hello: Option<HelloFacts>,
+    /// The route, and how the name matched it.
+    pub route: Option<(Arc<Route>, MatchKind)>,
+    /// The endpoint that was connected, or tried last.
+    pub endpoint: Option<SocketAddr>,
+    /// Endpoints tried, the successful one included.
+    pub attempts: u32,
+    /// The engine that moved the bytes.
+    pub engine: Option<&'static str>,
+    /// Why better engines did not fit, one phrase each.
+    pub engine_notes: Vec<String>,
+    /// Bytes of PROXY header taken off before the hello: what an engine that maps sequence
+    /// numbers adds on the client's leg.
+    pub stripped: u32,
+    /// Bytes of PROXY header sent before the hello on the upstream leg.
+    pub prepended: u32,
+    /// Bytes sent to the client.
+    pub sent: u64,
+    /// Bytes received from the client, the hello included, a PROXY header not.
+    pub received: u64,
+    /// When it was accepted.
+    pub started: SystemTime,
+    /// From accept to the complete hello.
+    pub hello_took: Option<Duration>,
+    /// From the decision to the connected endpoint.
+    pub connect_took: Option<Duration>,
+    /// From accept to the end.
+    pub lasted: Duration,
+    /// Why it ended.
+    pub reason: CloseReason,
+    /// The kernel's view of the client's leg at the end.
+    pub client_leg: Option<LegFacts>,
+    /// The kernel's view of the upstream leg at the end.
+    pub upstream_leg: Option<LegFacts>,
+}
+
+impl ConnectionRecord {
+    /// The record of a connection that was just accepted. Its reason is what it will be if nothing
+    /// ever comes.
+    #[must_use]
+    pub fn new(
+        id: u64,
+        listener: &Arc<str>,
+        (peer, destination): (SocketAddr, SocketAddr),
+    ) -> Self {
+        Self {
+            id,
+            listener: Arc::clone(listener),
+            peer,
+            source: peer,
+            destination,
+            hello: None,
+            route: None,
+            endpoint: None,
+            attempts: 0,
+            engine: None,
+            engine_notes: Vec::new(),
+            stripped: 0,
+            prepended: 0,
+            sent: 0,
+            received: 0,
+            started: SystemTime::now(),
+            hello_took: None,
+            connect_took: None,
+            lasted: Duration::ZERO,
+            reason: CloseReason::BareConnect,
+            client_leg: None,
+            upstream_leg: None,
+        }
+    }
+}
+
+/// What a ClientHello said, in owned form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HelloFacts {
+    /// The server name, normalised.
+    pub server_name: Option<ServerName>,
+    /// Offered application protocols in order, lossily as text.
+    pub alpn: Vec<String>,
+    /// Highest offered version without GREASE, as on the wire (0x0304 is TLS 1.3).
+    pub version: u16,
+    /// Whether the hello carries an Encrypted ClientHello: the name is then the outer one.
+    pub ech: bool,
+    /// Whether a post-quantum key share or group is offered.
+    pub post_quantum: bool,
+    /// JA4 fingerprint.
+    pub ja4: String,
+    /// Bytes on the wire, record headers included.
+    pub bytes: u32,
+    /// TLS records that carried it.
+    pub records: u32,
+}
+
+/// What `TCP_INFO` says of one leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct LegFacts {
+    /// Smoothed round-trip time, microseconds.
+    pub rtt_us: u32,
+    /// Segments retransmitted over the leg's life.
+    pub retransmissions: u32,
+}
+
+/// Who wants to know what happens to connections; implemented by the metrics and the access log.
+/// Called on the data path: must not block.
+pub trait Observer: Send + Sync {
+    /// A connection was accepted on `listener`.
+    fn accepted(&self, listener: &str);
+    /// A connection got its route and is about to be connected; paired with one [`Self::closed`]
+    /// whose record has a route.
+    fn routed(&self, route: &Route);
+    /// A hello was read whole: its size in bytes and the time from accept.
+    fn greeted(&self, bytes: u32, took: Duration);
+    /// An endpoint of `route` did not accept a connection; `ejected` when that took it out.
+    fn endpoint_failed(&self, route: &Route, endpoint: SocketAddr, ejected: bool);
+    /// Another endpoint of `route` is tried.
+    fn retried(&self, route: &Route);
+    /// Open connections passed 80 % of the limit (once per crossing).
+    fn limit_near(&self, open: u64, limit: u64);
+    /// A connection ended. Bare connects come here too, with their reason.
+    fn closed(&self, record: &ConnectionRecord);
+}

@@ -1,0 +1,45 @@
+//! Third step: server name to route.
+
+use bytes::Bytes;
+
+use super::close::CloseReason;
+use super::connection::{Connection, Ended};
+use super::hello::Greeted;
+use crate::control::snapshot::NoRoute;
+
+/// A connection that has its route, in the record.
+#[derive(Debug)]
+pub(super) struct Routed {
+    connection: Box<Connection>,
+    first_bytes: Bytes,
+}
+
+impl Routed {
+    pub(super) fn into_parts(self) -> (Box<Connection>, Bytes) {
+        (self.connection, self.first_bytes)
+    }
+}
+
+/// Finds the route by the hello's server name: exact, longest suffix, then the default.
+///
+/// # Errors
+/// [`CloseReason::UnknownName`] or [`CloseReason::NoServerName`] when the default rejects.
+pub(super) fn route(greeted: Greeted) -> Result<Routed, Ended> {
+    let (mut connection, first_bytes) = greeted.into_parts();
+    let name = connection
+        .record
+        .hello
+        .as_ref()
+        .and_then(|hello| hello.server_name.as_ref());
+    let name = name.map(|name| name.as_str());
+    let found = match connection.snapshot.route_for(&connection.listener, name) {
+        Ok(found) => (found.route.clone(), found.kind),
+        Err(NoRoute::UnknownName) => return Err(connection.end(CloseReason::UnknownName)),
+        Err(NoRoute::NoServerName) => return Err(connection.end(CloseReason::NoServerName)),
+    };
+    connection.record.route = Some(found);
+    Ok(Routed {
+        connection,
+        first_bytes,
+    })
+}
