@@ -89,14 +89,14 @@ impl Place {
     }
 }
 
-/// Sockets that a service manager kept or made for us, by their bound address.
+/// Sockets that a service manager kept or made for us.
 pub trait Inheritance: Send {
-    /// All listening sockets for `address`, each once.
-    fn take(&mut self, address: SocketAddr) -> Vec<OwnedFd>;
-    /// A socket was bound for `address`: keep it over our own death.
-    fn store(&mut self, address: SocketAddr, index: usize, socket: BorrowedFd<'_>);
-    /// The sockets of `address` are given up.
-    fn forget(&mut self, address: SocketAddr);
+    /// All listening sockets for `place`, each once.
+    fn take(&mut self, place: &Place) -> Vec<OwnedFd>;
+    /// Socket `index` of `place` is in use: keep it over our own death.
+    fn store(&mut self, place: &Place, index: usize, socket: BorrowedFd<'_>);
+    /// The sockets of `place` are given up.
+    fn forget(&mut self, place: &Place);
     /// Whether sockets outlive this process: what waits in their queues is then not ours to serve
     /// at the end.
     fn outlives(&self) -> bool;
@@ -192,8 +192,7 @@ impl Acceptors {
         for (place, sockets) in bound {
             let mut shards = Vec::new();
             for (index, socket) in sockets.into_iter().enumerate() {
-                self.inheritance
-                    .store(place.address(), index, socket.as_fd());
+                self.inheritance.store(&place, index, socket.as_fd());
                 shards.push(self.start(&place, socket));
             }
             self.open.insert(place, shards);
@@ -215,7 +214,7 @@ impl Acceptors {
             .cloned()
             .collect();
         for place in gone {
-            self.inheritance.forget(place.address());
+            self.inheritance.forget(&place);
             for shard in self.open.remove(&place).unwrap_or_default() {
                 shard.stop.send_replace(true);
             }
@@ -254,10 +253,7 @@ impl Acceptors {
 
     fn sockets(&mut self, place: &Place, backlog: u32) -> io::Result<Vec<TcpListener>> {
         let _runtime = self.runtime.enter();
-        let inherited = match place {
-            Place::Address(address) => self.inheritance.take(*address),
-            Place::Steered { .. } => Vec::new(),
-        };
+        let inherited = self.inheritance.take(place);
         if !inherited.is_empty() {
             return inherited
                 .into_iter()
@@ -379,8 +375,10 @@ impl AcceptLoop {
         let Some(listener) = self.place.listener(&snapshot).cloned() else {
             return; // unbound between snapshot and accept: closing says so
         };
+        let destination = client.local_addr().unwrap_or_else(|_| self.place.address());
+        let (peer, destination) = (canonical(peer), canonical(destination));
         self.gateway
-            .tell(|observer| observer.accepted(&listener.name));
+            .tell(|observer| observer.accepted(&listener.name, destination));
         let permit = match self.gateway.permits.ask() {
             Asked::Given(permit) => permit,
             Asked::GivenNearLimit(permit) => {
@@ -390,17 +388,15 @@ impl AcceptLoop {
                 permit
             }
             Asked::Refused => {
-                super::close::turn_away(&self.gateway, &client, (peer, &listener));
+                super::close::turn_away(&self.gateway, &client, (peer, destination), &listener);
                 return;
             }
         };
-        // A socket that cannot be tuned is dead already, and the first read will say so.
-        let tuned = tcp::tune(&client, snapshot.limits.keepalive);
-        let destination = client.local_addr().unwrap_or_else(|_| self.place.address());
-        if let Err(error) = tuned {
+        if let Err(error) = tcp::tune(&client, snapshot.limits.keepalive) {
+            // It is dead already, and the first read will say so.
             tracing::debug!(%error, %peer, "tune an accepted socket");
         }
-        let addresses = (canonical(peer), canonical(destination));
+        let addresses = (peer, destination);
         let configured = (snapshot, listener);
         let drain = self.drain.clone();
         let accepted = Accepted::new(&self.gateway, client, addresses, configured, permit, drain);

@@ -7,7 +7,6 @@
 use core::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_common::wire::{Alert, HelloError, Preamble};
@@ -292,10 +291,10 @@ fn reset(socket: &TcpStream) {
 pub(super) fn turn_away(
     gateway: &Gateway,
     client: &TcpStream,
-    (peer, listener): (SocketAddr, &Arc<Listener>),
+    (peer, destination): (SocketAddr, SocketAddr),
+    listener: &Listener,
 ) {
     let reason = CloseReason::ConnectionLimit;
-    let destination = client.local_addr().unwrap_or(peer);
     let mut record = ConnectionRecord::new(gateway.next_id(), &listener.name, (peer, destination));
     record.reason = reason;
     if let Some(alert) = reason.alert().filter(|_| listener.refuse == Refuse::Alert)

@@ -25,7 +25,10 @@ pub struct ConnectionRecord {
     /// Address the client is judged and logged by: [`Self::peer`], or what a trusted PROXY header
     /// announced.
     pub source: SocketAddr,
-    /// Address the client connected to.
+    /// Address that [`Self::peer`] connected to.
+    pub arrived_at: SocketAddr,
+    /// Address the client connected to: [`Self::arrived_at`], or what a trusted PROXY header
+    /// announced.
     pub destination: SocketAddr,
     /// What the hello said; absent when none was read.
     pub hello: Option<HelloFacts>,
@@ -78,6 +81,7 @@ impl ConnectionRecord {
             listener: Arc::clone(listener),
             peer,
             source: peer,
+            arrived_at: destination,
             destination,
             hello: None,
             route: None,
@@ -133,8 +137,8 @@ pub struct LegFacts {
 /// Who wants to know what happens to connections; implemented by the metrics and the access log.
 /// Called on the data path: must not block.
 pub trait Observer: Send + Sync {
-    /// A connection was accepted on `listener`.
-    fn accepted(&self, listener: &str);
+    /// A connection was accepted on `listener`, for the address `arrived_at`.
+    fn accepted(&self, listener: &str, arrived_at: SocketAddr);
     /// A connection got its route and is about to be connected; paired with one [`Self::closed`]
     /// whose record has a route.
     fn routed(&self, route: &Route);
