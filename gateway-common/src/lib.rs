@@ -5,6 +5,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod abi;
 pub mod limits;
 // The kernel half reads no hello, and a BPF stack of 512 bytes has no room for one.
 #[cfg(not(target_arch = "bpf"))]

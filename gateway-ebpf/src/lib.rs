@@ -1,1 +1,2 @@
 //! Empty on purpose: lets cargo track the kernel half as a dependency.
+#![no_std]
