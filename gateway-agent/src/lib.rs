@@ -1,8 +1,9 @@
 //! The agent, module by module in reading order.
 
+/// The kernel half: programs, maps, links; the only module that names aya.
+pub mod bpf;
 /// Where the routes live and change: snapshot, route table, policy, clusters, reload, explain.
 pub mod control;
-
 /// Ending in order.
 pub mod drain;
 /// The data path: nine steps from accept to close.
