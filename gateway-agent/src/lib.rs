@@ -6,6 +6,8 @@ pub mod bpf;
 pub mod control;
 /// Ending in order.
 pub mod drain;
+/// What the people who run culvert see of it and do to it.
+pub mod ops;
 /// The data path: nine steps from accept to close.
 pub mod proxy;
 /// System calls that no crate of ours wraps.

@@ -4,4 +4,5 @@
 //! callers'.
 
 pub mod descriptors;
+pub mod inherit;
 pub mod tcp;
