@@ -1,0 +1,123 @@
+use std::time::{Instant, SystemTime};
+
+use super::*;
+use crate::ops::fixtures::{record, route, snapshot};
+use crate::proxy::close::CloseReason;
+use crate::proxy::registry::{Opened, Registration};
+
+fn metrics(routes: Vec<Arc<Route>>) -> (Metrics, Arc<Registry>) {
+    let registry = Arc::new(Registry::default());
+    let metrics = Metrics::new(Sources {
+        control: Control::fixed(snapshot(routes)),
+        registry: Arc::clone(&registry),
+        dropped: Dropped::default(),
+        steer: Box::new(|| {
+            let (datacenter, service) = ("dc2".into(), "web".into());
+            vec![SteerCount {
+                datacenter,
+                service,
+                lookups: 9,
+                connections: 4,
+            }]
+        }),
+    });
+    (metrics, registry)
+}
+
+fn open(registry: &Arc<Registry>, route: &Arc<Route>, sent: u64) -> Registration {
+    let registration = registry.register(Opened {
+        id: 1,
+        listener: "tls".into(),
+        source: "192.0.2.7:50000".parse().unwrap(),
+        destination: "192.0.2.1:8443".parse().unwrap(),
+        server_name: None,
+        route: Arc::clone(route),
+        accepted: Instant::now(),
+        started: SystemTime::now(),
+    });
+    registration.live().sent.store(sent, Ordering::Relaxed);
+    registration
+}
+
+/// The value of one sample, by its line's beginning.
+fn sample(metrics: &Metrics, line: &str) -> Option<u64> {
+    let text = metrics.render();
+    let rest = text.lines().find_map(|found| found.strip_prefix(line))?;
+    Some(rest.trim().parse().unwrap())
+}
+
+/// Names, help and labels are an interface. To change them, change the file too, and say so in the
+/// changelog.
+#[test]
+fn the_exposition_is_the_golden_one() {
+    let route = route("web.example.com");
+    let (metrics, _registry) = metrics(vec![Arc::clone(&route)]);
+    metrics.accepted("tls");
+    metrics.greeted(517, Duration::from_micros(900));
+    metrics.routed(&route);
+    metrics.endpoint_failed(&route, "10.2.0.2:443".parse().unwrap(), true);
+    metrics.retried(&route);
+    metrics.limit_near(80, 100);
+    metrics.set_connection_limit(100);
+    metrics.closed(&record(&route));
+    let mut refused = record(&route);
+    refused.route = None;
+    refused.reason = CloseReason::UnknownName;
+    metrics.closed(&refused);
+    refused.reason = CloseReason::BareConnect;
+    metrics.closed(&refused);
+    let golden = include_str!("golden.txt");
+    let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
+    let text = metrics.render().replace(&version, "version=\"x.y.z\"");
+    assert!(
+        text == golden,
+        "the exposition is not golden.txt but:\n{text}"
+    );
+}
+
+#[test]
+fn open_connections_count_their_bytes_and_never_go_backwards() {
+    let route = route("x");
+    let (metrics, registry) = metrics(vec![Arc::clone(&route)]);
+    let sent = "culvert_bytes_total{route=\"x\",direction=\"downstream\"}";
+    let registration = open(&registry, &route, 3000);
+    assert_eq!(sample(&metrics, sent), Some(3000));
+    drop(registration);
+    assert_eq!(
+        sample(&metrics, sent),
+        Some(3000),
+        "between leaving the registry and its record"
+    );
+    metrics.closed(&record(&route));
+    let registration = open(&registry, &route, 500);
+    assert_eq!(sample(&metrics, sent), Some(4821));
+    drop(registration);
+    assert_eq!(sample(&metrics, sent), Some(4821));
+    let mut last = record(&route);
+    last.sent = 600;
+    metrics.closed(&last);
+    assert_eq!(sample(&metrics, sent), Some(4921));
+}
+
+#[test]
+fn routes_out_of_the_configuration_leave_when_their_last_connection_does() {
+    let gone = route("gone");
+    let (metrics, _registry) = metrics(Vec::new());
+    metrics.routed(&gone);
+    metrics.retried(&gone);
+    let retries = "culvert_connect_retries_total{route=\"gone\"}";
+    assert_eq!(sample(&metrics, retries), Some(1));
+    metrics.closed(&record(&gone));
+    assert_eq!(sample(&metrics, retries), None, "{}", metrics.render());
+}
+
+#[test]
+fn label_values_are_escaped() {
+    let (metrics, _registry) = metrics(Vec::new());
+    metrics.accepted("a\"b\\c\nd");
+    assert!(
+        !metrics.render().contains("a\"b"),
+        "this listener is not in the configuration"
+    );
+    assert_eq!(scrape::escaped("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+}
