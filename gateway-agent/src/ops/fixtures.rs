@@ -56,6 +56,7 @@ pub(super) fn record(route: &Arc<Route>) -> ConnectionRecord {
         listener: "tls".into(),
         peer: source,
         source,
+        arrived_at: "[2001:db8::1]:8443".parse().unwrap(),
         destination: "[2001:db8::1]:8443".parse().unwrap(),
         hello: Some(hello()),
         route: Some((Arc::clone(route), MatchKind::Exact)),

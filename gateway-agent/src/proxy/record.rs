@@ -134,22 +134,34 @@ pub struct LegFacts {
     pub retransmissions: u32,
 }
 
-/// Who wants to know what happens to connections; implemented by the metrics and the access log.
-/// Called on the data path: must not block.
+/// Who wants to know what happens to connections: metrics, access log, counts. Called on the data
+/// path: must not block. Each takes what it needs and leaves the rest.
 pub trait Observer: Send + Sync {
     /// A connection was accepted on `listener`, for the address `arrived_at`.
-    fn accepted(&self, listener: &str, arrived_at: SocketAddr);
+    fn accepted(&self, listener: &str, arrived_at: SocketAddr) {
+        let _ = (listener, arrived_at);
+    }
     /// A connection got its route and is about to be connected; paired with one [`Self::closed`]
     /// whose record has a route.
-    fn routed(&self, route: &Route);
+    fn routed(&self, route: &Route) {
+        let _ = route;
+    }
     /// A hello was read whole: its size in bytes and the time from accept.
-    fn greeted(&self, bytes: u32, took: Duration);
+    fn greeted(&self, bytes: u32, took: Duration) {
+        let _ = (bytes, took);
+    }
     /// An endpoint of `route` did not accept a connection; `ejected` when that took it out.
-    fn endpoint_failed(&self, route: &Route, endpoint: SocketAddr, ejected: bool);
+    fn endpoint_failed(&self, route: &Route, endpoint: SocketAddr, ejected: bool) {
+        let _ = (route, endpoint, ejected);
+    }
     /// Another endpoint of `route` is tried.
-    fn retried(&self, route: &Route);
+    fn retried(&self, route: &Route) {
+        let _ = route;
+    }
     /// Open connections passed 80 % of the limit (once per crossing).
-    fn limit_near(&self, open: u64, limit: u64);
+    fn limit_near(&self, open: u64, limit: u64) {
+        let _ = (open, limit);
+    }
     /// A connection ended. Bare connects come here too, with their reason.
     fn closed(&self, record: &ConnectionRecord);
 }

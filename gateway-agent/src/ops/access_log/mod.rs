@@ -11,10 +11,9 @@ mod text;
 mod writer;
 
 use core::time::Duration;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::control::snapshot::{AccessLog as Form, Route};
+use crate::control::snapshot::AccessLog as Form;
 use crate::proxy::close::CloseReason;
 use crate::proxy::record::{ConnectionRecord, Observer};
 
@@ -79,13 +78,6 @@ impl Observer for AccessLog {
             _ => {}
         }
     }
-
-    fn accepted(&self, _listener: &str) {}
-    fn routed(&self, _route: &Route) {}
-    fn greeted(&self, _bytes: u32, _took: Duration) {}
-    fn endpoint_failed(&self, _route: &Route, _endpoint: SocketAddr, _ejected: bool) {}
-    fn retried(&self, _route: &Route) {}
-    fn limit_near(&self, _open: u64, _limit: u64) {}
 }
 
 const TEXT: u8 = 0;

@@ -109,7 +109,7 @@ impl Counts {
 }
 
 impl Observer for Counts {
-    fn accepted(&self, listener: &str) {
+    fn accepted(&self, listener: &str, _arrived_at: SocketAddr) {
         self.accepted.add(&listener.into(), 1);
     }
 

@@ -110,8 +110,8 @@ impl Metrics {
 }
 
 impl Observer for Metrics {
-    fn accepted(&self, listener: &str) {
-        self.counts().accepted(listener);
+    fn accepted(&self, listener: &str, arrived_at: SocketAddr) {
+        self.counts().accepted(listener, arrived_at);
     }
 
     fn routed(&self, route: &Route) {

@@ -52,7 +52,7 @@ fn sample(metrics: &Metrics, line: &str) -> Option<u64> {
 fn the_exposition_is_the_golden_one() {
     let route = route("web.example.com");
     let (metrics, _registry) = metrics(vec![Arc::clone(&route)]);
-    metrics.accepted("tls");
+    metrics.accepted("tls", "192.0.2.1:443".parse().unwrap());
     metrics.greeted(517, Duration::from_micros(900));
     metrics.routed(&route);
     metrics.endpoint_failed(&route, "10.2.0.2:443".parse().unwrap(), true);
@@ -114,7 +114,7 @@ fn routes_out_of_the_configuration_leave_when_their_last_connection_does() {
 #[test]
 fn label_values_are_escaped() {
     let (metrics, _registry) = metrics(Vec::new());
-    metrics.accepted("a\"b\\c\nd");
+    metrics.accepted("a\"b\\c\nd", "192.0.2.1:443".parse().unwrap());
     assert!(
         !metrics.render().contains("a\"b"),
         "this listener is not in the configuration"
