@@ -20,6 +20,8 @@ pub mod record;
 pub mod registry;
 mod route;
 pub mod splice;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

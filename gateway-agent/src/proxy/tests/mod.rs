@@ -1,0 +1,267 @@
+//! The data path in process: real sockets on loopback, a fixed snapshot. What needs namespaces,
+//! the built binary or many connections is in the `tests` package.
+
+mod aborts;
+mod refusals;
+mod streams;
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::accept::{Acceptors, Inheritance, Place};
+use super::connection::Gateway;
+use super::permits::Permits;
+use super::record::{ConnectionRecord, Observer};
+use super::splice::Pipes;
+use crate::control::Control;
+use crate::control::cluster::{Balance, Cluster, Entry, Spec, Target};
+use crate::control::policy::Access;
+use crate::control::routes::RouteTable;
+use crate::control::snapshot::{
+    AccessLog, Admin, DefaultAction, Dns, EnginePreference, Health, Limits, Listener, Log,
+    LogLevel, Pattern, Place as At, Refuse, Route, Settings, Snapshot, Steer, SteerMode,
+};
+use crate::drain;
+
+/// Longest wait of a test for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A gateway with one listener on loopback and the route `web.example.com`.
+struct Rig {
+    address: SocketAddr,
+    records: Arc<Records>,
+    _acceptors: Acceptors,
+    _drain: drain::Drain,
+}
+
+/// What a test may change.
+struct Setup {
+    endpoints: Vec<SocketAddr>,
+    limits: Limits,
+    access: Access,
+    refuse: Refuse,
+    pipes: u64,
+    permits: u64,
+}
+
+impl Setup {
+    fn to(endpoints: &[SocketAddr]) -> Self {
+        Self {
+            endpoints: endpoints.to_vec(),
+            limits: Limits::default(),
+            access: Access::default(),
+            refuse: Refuse::Alert,
+            pipes: 16,
+            permits: 100,
+        }
+    }
+
+    fn start(self) -> Rig {
+        let records = Arc::new(Records::default());
+        let control = Control::fixed(self.snapshot());
+        let observers: Vec<Arc<dyn Observer>> = vec![Arc::clone(&records) as _];
+        let permits = Permits::new(self.permits);
+        let gateway = Arc::new(Gateway::new(
+            control.clone(),
+            observers,
+            permits,
+            Pipes::new(self.pipes),
+        ));
+        let (drain, watch) = drain::channel();
+        let runtime = tokio::runtime::Handle::current();
+        let mut acceptors = Acceptors::new(gateway, watch, runtime, Box::new(Nothing), 1);
+        let snapshot = control.snapshot();
+        acceptors.bind(&snapshot).unwrap();
+        let targets = acceptors.steer_targets(&snapshot.listeners[0]);
+        let address = targets[0].1.local_addr().unwrap();
+        Rig {
+            address,
+            records,
+            _acceptors: acceptors,
+            _drain: drain,
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let at = At {
+            file: "test".into(),
+            line: 1,
+            column: 1,
+        };
+        let listener = Listener {
+            name: "tls".into(),
+            id: 1,
+            addresses: vec!["127.0.0.1:0".parse().unwrap()],
+            destinations: Vec::new(),
+            access: self.access.clone(),
+            accept_proxy: None,
+            refuse: self.refuse,
+            default: None,
+            at: at.clone(),
+        };
+        let entry = |address| Entry {
+            target: Target::Address(address),
+            weight: 1,
+        };
+        let spec = Spec {
+            endpoints: self.endpoints.iter().copied().map(entry).collect(),
+            balance: Balance::RoundRobin,
+            health: Health::default(),
+        };
+        let route = Route {
+            name: "web.example.com".into(),
+            pattern: Pattern::Exact,
+            datacenter: "".into(),
+            service: "web".into(),
+            access: Access::default(),
+            send_proxy: None,
+            balance: Balance::RoundRobin,
+            connect_timeout: self.limits.connect_timeout,
+            idle_timeout: self.limits.idle_timeout,
+            source_addresses: Vec::new(),
+            cluster: Arc::new(Cluster::new(spec, None)),
+            at,
+        };
+        Snapshot {
+            generation: 1,
+            instance: "test".into(),
+            datacenter: "".into(),
+            listeners: vec![Arc::new(listener)],
+            routes: RouteTable::new(vec![Arc::new(route)]),
+            default: DefaultAction::Reject,
+            limits: self.limits.clone(),
+            engine: EnginePreference::default(),
+            settings: Settings {
+                admin: Admin {
+                    socket: "admin.sock".into(),
+                    metrics: None,
+                },
+                log: Log {
+                    level: LogLevel::Info,
+                    access: AccessLog::Off,
+                },
+                steer: Steer {
+                    mode: SteerMode::Off,
+                    bpffs: "/sys/fs/bpf".into(),
+                },
+                dns: Dns::default(),
+                health: Health::default(),
+            },
+        }
+    }
+}
+
+impl Rig {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// The record of the first connection that ended.
+    async fn record(&self) -> ConnectionRecord {
+        let ended = async {
+            loop {
+                if let Some(record) = self.records.ended.lock().unwrap().first().cloned() {
+                    return record;
+                }
+                self.records.one_more.notified().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ended)
+            .await
+            .expect("a connection ends")
+    }
+}
+
+#[derive(Default)]
+struct Records {
+    ended: Mutex<Vec<ConnectionRecord>>,
+    one_more: tokio::sync::Notify,
+}
+
+impl Observer for Records {
+    fn closed(&self, record: &ConnectionRecord) {
+        self.ended.lock().unwrap().push(record.clone());
+        self.one_more.notify_one();
+    }
+}
+
+/// Inherits nothing, keeps nothing.
+struct Nothing;
+
+impl Inheritance for Nothing {
+    fn take(&mut self, _place: &Place) -> Vec<OwnedFd> {
+        Vec::new()
+    }
+    fn store(&mut self, _place: &Place, _index: usize, _socket: BorrowedFd<'_>) {}
+    fn forget(&mut self, _place: &Place) {}
+    fn outlives(&self) -> bool {
+        false
+    }
+}
+
+/// A server socket and its address.
+async fn server() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// A small, complete ClientHello for `name`: TLS 1.2, one cipher suite, the server name.
+fn hello(name: &str) -> Vec<u8> {
+    fn sized16(body: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(body.len()).unwrap();
+        [&length.to_be_bytes(), body].concat()
+    }
+    let entry = [&[0], sized16(name.as_bytes()).as_slice()].concat();
+    let extension = [&[0, 0], sized16(&sized16(&entry)).as_slice()].concat();
+    let body = [
+        [3, 3].as_slice(),
+        &[7; 32],
+        &[0],
+        &[0, 2, 0x13, 0x01],
+        &[1, 0],
+        &sized16(&extension),
+    ]
+    .concat();
+    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+    let message = [&[1], length.get(1..).unwrap(), body.as_slice()].concat();
+    [[22, 3, 1].as_slice(), &sized16(&message)].concat()
+}
+
+/// Reads until EOF or error; what came, and how it ended.
+async fn read_out(stream: &mut TcpStream) -> (Vec<u8>, io::Result<()>) {
+    let mut all = Vec::new();
+    let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut all)).await;
+    (all, ended.expect("the stream ends").map(|_| ()))
+}
+
+/// Accepts and reads exactly the hello.
+async fn accept_hello(server: &TcpListener, hello: &[u8]) -> TcpStream {
+    let accepted = tokio::time::timeout(PATIENCE, server.accept()).await;
+    let (mut stream, _) = accepted.expect("the gateway connects").unwrap();
+    let mut read = vec![0; hello.len()];
+    stream.read_exact(&mut read).await.unwrap();
+    assert_eq!(read, hello, "the hello arrives as it was sent");
+    stream
+}
+
+/// A client and a server that the gateway has joined, the hello delivered.
+async fn joined(rig: &Rig, server: &TcpListener) -> (TcpStream, TcpStream) {
+    let hello = hello("web.example.com");
+    let mut client = rig.connect().await;
+    client.write_all(&hello).await.unwrap();
+    let upstream = accept_hello(server, &hello).await;
+    (client, upstream)
+}
+
+/// Closes with RST.
+fn reset(stream: TcpStream) {
+    crate::sys::tcp::reset_on_close(&stream).unwrap();
+    drop(stream);
+}

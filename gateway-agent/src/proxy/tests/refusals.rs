@@ -1,0 +1,96 @@
+//! Who is refused is told why, and costs no more than a timer.
+
+use gateway_common::wire::Alert;
+
+use super::*;
+use crate::proxy::close::CloseReason;
+
+async fn refused(rig: &Rig, bytes: &[u8]) -> (Vec<u8>, CloseReason) {
+    let mut client = rig.connect().await;
+    client.write_all(bytes).await.unwrap();
+    let (answer, ended) = read_out(&mut client).await;
+    assert!(ended.is_ok(), "{ended:?}");
+    drop(client);
+    (answer, rig.record().await.reason)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_name_gets_its_alert_even_with_more_bytes_behind_the_hello() {
+    let (_listener, address) = server().await;
+    let rig = Setup::to(&[address]).start();
+    let bytes = [hello("other.example.com"), vec![0; 100_000]].concat();
+    let (answer, reason) = refused(&rig, &bytes).await;
+    assert_eq!(answer, Alert::UnrecognizedName.record());
+    assert_eq!(reason, CloseReason::UnknownName);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_source_gets_access_denied() {
+    let (_listener, address) = server().await;
+    let mut setup = Setup::to(&[address]);
+    setup.access = Access::new(&[], &["127.0.0.0/8".parse().unwrap()]);
+    let (answer, reason) = refused(&setup.start(), &hello("web.example.com")).await;
+    assert_eq!(answer, Alert::AccessDenied.record());
+    assert_eq!(reason, CloseReason::ListenerDenied);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_endpoint_gives_internal_error() {
+    let (listener, address) = server().await;
+    drop(listener);
+    let (answer, reason) = refused(&Setup::to(&[address]).start(), &hello("web.example.com")).await;
+    assert_eq!(answer, Alert::InternalError.record());
+    assert_eq!(reason, CloseReason::ConnectFailed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_turns_alerts_into_plain_closes() {
+    let (_listener, address) = server().await;
+    let mut setup = Setup::to(&[address]);
+    setup.refuse = Refuse::Close;
+    let (answer, _) = refused(&setup.start(), &hello("other.example.com")).await;
+    assert!(answer.is_empty(), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_tls_is_named_and_gets_no_alert() {
+    let (_listener, address) = server().await;
+    let rig = Setup::to(&[address]).start();
+    let (answer, reason) = refused(&rig, b"GET / HTTP/1.1\r\nHost: web.example.com\r\n\r\n").await;
+    assert!(answer.is_empty(), "{answer:?}");
+    assert!(reason.label().contains("http"), "{}", reason.label());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_client_costs_a_timer_and_blocks_nobody() {
+    let (listener, address) = server().await;
+    let mut setup = Setup::to(&[address]);
+    setup.limits.hello_timeout = Duration::from_millis(300);
+    let rig = setup.start();
+    let mut silent = rig.connect().await;
+    let (_client, _upstream) = joined(&rig, &listener).await;
+    let (answer, _) = read_out(&mut silent).await;
+    assert!(answer.is_empty());
+    assert_eq!(rig.record().await.reason, CloseReason::HelloTimeout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bare_connect_is_known_as_one() {
+    let (_listener, address) = server().await;
+    let rig = Setup::to(&[address]).start();
+    drop(rig.connect().await);
+    assert_eq!(rig.record().await.reason, CloseReason::BareConnect);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn above_the_connection_limit_clients_are_turned_away() {
+    let (listener, address) = server().await;
+    let mut setup = Setup::to(&[address]);
+    setup.permits = 1;
+    let rig = setup.start();
+    let (_client, _upstream) = joined(&rig, &listener).await;
+    let mut second = rig.connect().await;
+    let (answer, _) = read_out(&mut second).await;
+    assert_eq!(answer, Alert::InternalError.record());
+    assert_eq!(rig.record().await.reason, CloseReason::ConnectionLimit);
+}
