@@ -2,6 +2,7 @@
 //! the built binary or many connections is in the `tests` package.
 
 mod aborts;
+mod connecting;
 mod refusals;
 mod streams;
 
@@ -24,8 +25,9 @@ use crate::control::cluster::{Balance, Cluster, Entry, Spec, Target};
 use crate::control::policy::Access;
 use crate::control::routes::RouteTable;
 use crate::control::snapshot::{
-    AccessLog, Admin, DefaultAction, Dns, EnginePreference, Health, Limits, Listener, Log,
-    LogLevel, Pattern, Place as At, Refuse, Route, Settings, Snapshot, Steer, SteerMode,
+    AcceptProxy, AccessLog, Admin, DefaultAction, Dns, EnginePreference, Health, Limits, Listener,
+    Log, LogLevel, Pattern, Place as At, ProxyVersion, Refuse, Route, Settings, Snapshot, Steer,
+    SteerMode,
 };
 use crate::drain;
 
@@ -42,7 +44,11 @@ struct Rig {
 
 /// What a test may change.
 struct Setup {
-    endpoints: Vec<SocketAddr>,
+    endpoints: Vec<Target>,
+    /// What the host names among the endpoints resolve to.
+    resolved: Vec<std::net::IpAddr>,
+    send_proxy: Option<ProxyVersion>,
+    accept_proxy: Option<AcceptProxy>,
     limits: Limits,
     access: Access,
     refuse: Refuse,
@@ -53,7 +59,10 @@ struct Setup {
 impl Setup {
     fn to(endpoints: &[SocketAddr]) -> Self {
         Self {
-            endpoints: endpoints.to_vec(),
+            endpoints: endpoints.iter().copied().map(Target::Address).collect(),
+            resolved: Vec::new(),
+            send_proxy: None,
+            accept_proxy: None,
             limits: Limits::default(),
             access: Access::default(),
             refuse: Refuse::Alert,
@@ -100,32 +109,33 @@ impl Setup {
             addresses: vec!["127.0.0.1:0".parse().unwrap()],
             destinations: Vec::new(),
             access: self.access.clone(),
-            accept_proxy: None,
+            accept_proxy: self.accept_proxy.clone(),
             refuse: self.refuse,
             default: None,
             at: at.clone(),
         };
-        let entry = |address| Entry {
-            target: Target::Address(address),
-            weight: 1,
-        };
+        let entry = |target| Entry { target, weight: 1 };
         let spec = Spec {
-            endpoints: self.endpoints.iter().copied().map(entry).collect(),
+            endpoints: self.endpoints.iter().cloned().map(entry).collect(),
             balance: Balance::RoundRobin,
             health: Health::default(),
         };
+        let cluster = Cluster::new(spec, None);
+        for host in cluster.hosts() {
+            cluster.resolved(&host, &self.resolved);
+        }
         let route = Route {
             name: "web.example.com".into(),
             pattern: Pattern::Exact,
             datacenter: "".into(),
             service: "web".into(),
             access: Access::default(),
-            send_proxy: None,
+            send_proxy: self.send_proxy,
             balance: Balance::RoundRobin,
             connect_timeout: self.limits.connect_timeout,
             idle_timeout: self.limits.idle_timeout,
             source_addresses: Vec::new(),
-            cluster: Arc::new(Cluster::new(spec, None)),
+            cluster: Arc::new(cluster),
             at,
         };
         Snapshot {
