@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+mod build;
 /// Endpoints of a route: balance, passive health, DNS answers.
 pub mod cluster;
 /// Who may connect, by source address.

@@ -104,7 +104,7 @@ impl std::error::Error for NoRoute {}
 pub struct Listener {
     /// The configured name.
     pub name: Arc<str>,
-    /// A number for the kernel: the same for one name over all reloads, never used again.
+    /// A number for the kernel: the same for one name as long as reloads keep the name.
     pub id: u32,
     /// Addresses to bind. IPv6 ones are IPv6 only.
     pub addresses: Vec<SocketAddr>,

@@ -1,0 +1,200 @@
+//! Diagnostic: what is wrong with a configuration, where, and what to write instead.
+//!
+//! Errors are gathered, never thrown at the first: a person mends a file in one go.
+
+use std::fmt;
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use super::source::{Source, Span};
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Diagnostic {
+    /// What is wrong, naming the object.
+    message: String,
+    /// The marked text; `None` when the trouble is not in the text.
+    at: Option<Span>,
+    /// What was expected, beside the mark.
+    expected: String,
+    /// Other places that have to do with it, and what they are.
+    also: Vec<(Span, String)>,
+    /// What to do next.
+    help: Option<String>,
+}
+
+impl Diagnostic {
+    pub(crate) fn new(at: Span, message: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            at: Some(at),
+            expected: expected.into(),
+            also: Vec::new(),
+            help: None,
+        }
+    }
+
+    /// Trouble that no text causes, such as a file that cannot be read.
+    pub(crate) fn elsewhere(message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            message,
+            at: None,
+            expected: String::new(),
+            also: Vec::new(),
+            help: None,
+        }
+    }
+
+    pub(crate) fn also(mut self, at: Span, what: impl Into<String>) -> Self {
+        self.also.push((at, what.into()));
+        self
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Suggests the nearest of the known names, if one is near enough to be meant.
+    pub(crate) fn nearest<'n>(self, given: &str, known: impl Iterator<Item = &'n str>) -> Self {
+        let given = given.to_lowercase();
+        let nearest = known
+            .map(|name| (strsim::damerau_levenshtein(&given, name), name))
+            .filter(|(distance, name)| *distance <= name.len().max(3) / 3)
+            .min_by_key(|(distance, _)| *distance);
+        match nearest {
+            Some((_, name)) => self.help(format!("did you mean `{name}`?")),
+            None => self,
+        }
+    }
+
+    /// Orders errors as the text does; those without a place come first.
+    pub(crate) fn offset(&self) -> usize {
+        self.at.map_or(0, |at| at.range().start)
+    }
+
+    fn render(&self, source: &Source) -> String {
+        let title = Level::ERROR.primary_title(self.message.as_str());
+        let mut group = match self.at {
+            Some(at) => title.element(snippet(source, at, AnnotationKind::Primary, &self.expected)),
+            None => Group::with_title(title),
+        };
+        for (at, what) in &self.also {
+            group = group.element(snippet(source, *at, AnnotationKind::Context, what));
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        Renderer::plain().render(&[group])
+    }
+}
+
+/// One line of the source with one mark. Each line is cut out first: rendering cost must not grow
+/// with the file.
+fn snippet<'a>(
+    source: &'a Source,
+    at: Span,
+    kind: AnnotationKind,
+    label: &'a str,
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    let (line, within) = source.line(at);
+    let number = source.place(at).line as usize;
+    Snippet::source(line)
+        .path(&*source.path)
+        .line_start(number)
+        .annotation(kind.span(within).label(label))
+}
+
+/// Everything that is wrong with one configuration; displays as text for people, with the
+/// source lines.
+#[derive(Clone, Debug)]
+pub struct ConfigErrors {
+    source: Arc<Source>,
+    list: Vec<Diagnostic>,
+}
+
+impl ConfigErrors {
+    pub(crate) fn new(source: Arc<Source>, list: Vec<Diagnostic>) -> Self {
+        Self { source, list }
+    }
+
+    /// Trouble with the file as a whole.
+    pub(crate) fn of_file(path: &str, message: String) -> Self {
+        let source = Arc::new(Source::new(path, String::new()));
+        Self {
+            source,
+            list: vec![Diagnostic::elsewhere(message)],
+        }
+    }
+
+    /// The errors one by one, for machines.
+    pub fn items(&self) -> impl ExactSizeIterator<Item = ErrorItem> {
+        self.list
+            .iter()
+            .map(|diagnostic| ErrorItem::new(diagnostic, &self.source))
+    }
+
+    /// How many errors there are; never 0.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for diagnostic in &self.list {
+            writeln!(f, "{}\n", diagnostic.render(&self.source))?;
+        }
+        let errors = if self.list.len() == 1 {
+            "error"
+        } else {
+            "errors"
+        };
+        write!(f, "{}: {} {errors}", self.source.path, self.list.len())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// One error for machines.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ErrorItem {
+    /// The file.
+    pub file: String,
+    /// Line, from 1; 0 when the error is not in the text.
+    pub line: u32,
+    /// Column in characters, from 1; 0 when the error is not in the text.
+    pub column: u32,
+    /// What is wrong.
+    pub message: String,
+    /// What was expected; may be empty.
+    pub expected: String,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// Other places that have to do with it: `file:line:column: what`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
+}
+
+impl ErrorItem {
+    fn new(diagnostic: &Diagnostic, source: &Source) -> Self {
+        let place = diagnostic.at.map(|at| source.place(at));
+        Self {
+            file: source.path.to_string(),
+            line: place.as_ref().map_or(0, |place| place.line),
+            column: place.as_ref().map_or(0, |place| place.column),
+            message: diagnostic.message.clone(),
+            expected: diagnostic.expected.clone(),
+            help: diagnostic.help.clone(),
+            also: diagnostic
+                .also
+                .iter()
+                .map(|(at, what)| format!("{}: {what}", source.place(*at)))
+                .collect(),
+        }
+    }
+}

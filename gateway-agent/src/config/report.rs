@@ -1,0 +1,247 @@
+//! Report: every setting in force, given or default, as `check` prints it.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use super::Config;
+use super::settings;
+use crate::control::snapshot::{
+    AccessLog, Dns, EngineKind, EnginePreference, Health, Limits, LogLevel, SteerMode,
+};
+
+/// One setting in force.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Setting {
+    /// Its name, such as `limits.hello_timeout`.
+    pub name: String,
+    /// Its value, as configuration writes it.
+    pub value: String,
+    /// Whether that is the default.
+    pub default: bool,
+}
+
+impl Config {
+    /// Every setting in force beside listeners and routes, in the order of the documentation.
+    #[must_use]
+    pub fn report(&self) -> Vec<Setting> {
+        let mut report = Report(Vec::new());
+        report.add(
+            "instance",
+            &self.instance,
+            |value| quoted(value),
+            &"default".into(),
+        );
+        report.add(
+            "datacenter",
+            &self.datacenter,
+            |value| quoted(value),
+            &"".into(),
+        );
+        report.limits(&self.limits);
+        report.health(&self.settings.health);
+        report.dns(&self.settings.dns);
+        report.rest(self);
+        report.0
+    }
+}
+
+struct Report(Vec<Setting>);
+
+impl Report {
+    fn add<T: PartialEq + ?Sized>(
+        &mut self,
+        name: &str,
+        value: &T,
+        show: impl Fn(&T) -> String,
+        default: &T,
+    ) {
+        let setting = Setting {
+            name: name.to_owned(),
+            value: show(value),
+            default: value == default,
+        };
+        self.0.push(setting);
+    }
+
+    fn limits(&mut self, limits: &Limits) {
+        let usual = Limits::default();
+        self.add(
+            "limits.hello_timeout",
+            &limits.hello_timeout,
+            time,
+            &usual.hello_timeout,
+        );
+        self.add(
+            "limits.hello_size",
+            &limits.hello_size,
+            bytes,
+            &usual.hello_size,
+        );
+        self.add(
+            "limits.connect_timeout",
+            &limits.connect_timeout,
+            time,
+            &usual.connect_timeout,
+        );
+        self.add(
+            "limits.connect_attempts",
+            &limits.connect_attempts,
+            plain,
+            &usual.connect_attempts,
+        );
+        self.add(
+            "limits.attempt_delay",
+            &limits.attempt_delay,
+            time,
+            &usual.attempt_delay,
+        );
+        self.add(
+            "limits.idle_timeout",
+            &limits.idle_timeout,
+            time,
+            &usual.idle_timeout,
+        );
+        let half_close = &limits.half_close_timeout;
+        self.add(
+            "limits.half_close_timeout",
+            half_close,
+            time,
+            &usual.half_close_timeout,
+        );
+        let connections = |value: &Option<u64>| {
+            value.map_or_else(
+                || "computed from the descriptor limit".to_owned(),
+                |most| plain(&most),
+            )
+        };
+        self.add(
+            "limits.connections",
+            &limits.connections,
+            connections,
+            &usual.connections,
+        );
+        self.add(
+            "limits.drain_timeout",
+            &limits.drain_timeout,
+            time,
+            &usual.drain_timeout,
+        );
+        let keepalive =
+            |value: &Option<Duration>| value.map_or_else(|| quoted("off"), |every| time(&every));
+        self.add(
+            "limits.keepalive",
+            &limits.keepalive,
+            keepalive,
+            &usual.keepalive,
+        );
+        self.add("limits.backlog", &limits.backlog, plain, &usual.backlog);
+    }
+
+    fn health(&mut self, health: &Health) {
+        let usual = Health::default();
+        self.add("health.failures", &health.failures, plain, &usual.failures);
+        self.add(
+            "health.ejection_time",
+            &health.ejection_time,
+            time,
+            &usual.ejection_time,
+        );
+        let longest = &health.max_ejection_time;
+        self.add(
+            "health.max_ejection_time",
+            longest,
+            time,
+            &usual.max_ejection_time,
+        );
+        let most = &health.max_ejected_percent;
+        self.add(
+            "health.max_ejected_percent",
+            most,
+            plain,
+            &usual.max_ejected_percent,
+        );
+        self.add(
+            "health.panic_percent",
+            &health.panic_percent,
+            plain,
+            &usual.panic_percent,
+        );
+    }
+
+    fn dns(&mut self, dns: &Dns) {
+        let usual = Dns::default();
+        let servers = |servers: &Vec<std::net::SocketAddr>| match &servers[..] {
+            [] => "those of /etc/resolv.conf".to_owned(),
+            servers => list(servers.iter().map(|server| quoted(&server.to_string()))),
+        };
+        self.add("dns.servers", &dns.servers, servers, &usual.servers);
+        self.add("dns.min_ttl", &dns.min_ttl, time, &usual.min_ttl);
+        self.add("dns.max_ttl", &dns.max_ttl, time, &usual.max_ttl);
+    }
+
+    fn rest(&mut self, config: &Config) {
+        let engines =
+            |prefer: &Vec<EngineKind>| list(prefer.iter().map(|engine| quoted(engine.label())));
+        let usual = EnginePreference::default();
+        self.add(
+            "engine.prefer",
+            &config.engine.prefer,
+            engines,
+            &usual.prefer,
+        );
+        let settings = &config.settings;
+        self.add("steer.mode", &settings.steer.mode, word, &SteerMode::Auto);
+        let path = |path: &std::path::PathBuf| quoted(&path.to_string_lossy());
+        self.add(
+            "steer.bpffs",
+            &settings.steer.bpffs,
+            path,
+            &"/sys/fs/bpf".into(),
+        );
+        let socket = settings::admin_socket(&config.instance);
+        self.add("admin.socket", &settings.admin.socket, path, &socket);
+        let metrics = |value: &Option<std::net::SocketAddr>| {
+            value.map_or_else(
+                || "on the admin socket only".to_owned(),
+                |at| quoted(&at.to_string()),
+            )
+        };
+        self.add("admin.metrics", &settings.admin.metrics, metrics, &None);
+        self.add("log.level", &settings.log.level, word, &LogLevel::default());
+        self.add(
+            "log.access",
+            &settings.log.access,
+            word,
+            &AccessLog::default(),
+        );
+    }
+}
+
+fn plain(value: &impl Display) -> String {
+    value.to_string()
+}
+
+fn quoted(value: &str) -> String {
+    format!("{value:?}")
+}
+
+fn time(value: &Duration) -> String {
+    quoted(&humantime::format_duration(*value).to_string())
+}
+
+fn bytes(value: &usize) -> String {
+    if value.is_multiple_of(1024) {
+        quoted(&format!("{}KiB", value / 1024))
+    } else {
+        plain(value)
+    }
+}
+
+/// The word that configuration has for it, which is how it serialises.
+fn word(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}

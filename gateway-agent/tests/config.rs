@@ -1,0 +1,117 @@
+//! The configuration's errors, word by word: every file of `tests/config/bad` is refused with
+//! the text beside it (`NAME.txt`). `BLESS=1` writes these texts anew, to be read before they are
+//! committed.
+#![expect(clippy::unwrap_used, reason = "a test's way to fail")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gateway_agent::config::Config;
+use gateway_agent::control::Snapshot;
+
+fn fixtures(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/config")
+        .join(folder);
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|end| end == "hcl" || end == "json")
+        })
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+fn parse(path: &Path) -> Result<Config, String> {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    Config::parse(name, fs::read_to_string(path).unwrap()).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn bad_files_are_refused_with_the_expected_text() {
+    let mut wrong = Vec::new();
+    for path in fixtures("bad") {
+        let got = parse(&path).expect_err(&path.to_string_lossy()) + "\n";
+        let expected = path.with_extension("txt");
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&expected, &got).unwrap();
+        } else if fs::read_to_string(&expected).ok().as_deref() != Some(&got) {
+            wrong.push(format!("{}:\n{got}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "unexpected texts:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn good_files_are_taken() {
+    for path in fixtures("good") {
+        if let Err(errors) = parse(&path) {
+            panic!("{}:\n{errors}", path.display());
+        }
+    }
+}
+
+/// Places differ between the two, all else must not.
+#[test]
+fn json_of_the_same_shape_means_the_same() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/good");
+    let [hcl, json] = ["everything.hcl", "everything.json"].map(|name| {
+        let config = parse(&folder.join(name)).unwrap();
+        let snapshot = Snapshot::build(&config, None);
+        let shown = format!("{snapshot:#?}");
+        let mut lines: Vec<_> = shown.lines().map(str::to_owned).collect();
+        lines.retain(|line| {
+            let line = line.trim_start();
+            // The look-up index has no order of its own.
+            !["file:", "line:", "column:", "\"", "*"]
+                .iter()
+                .any(|skip| line.starts_with(skip))
+        });
+        (lines.join("\n"), format!("{:?}", config.report()))
+    });
+    assert_eq!(hcl, json);
+}
+
+#[test]
+fn every_prefix_and_every_hole_of_a_file_is_an_answer_and_no_panic() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/good");
+    for name in ["everything.hcl", "everything.json"] {
+        let text = fs::read_to_string(folder.join(name)).unwrap();
+        for (at, _) in text.char_indices() {
+            drop(Config::parse(name, text[..at].to_owned()).map_err(|errors| errors.to_string()));
+            let mut hole = text.clone();
+            hole.remove(at);
+            drop(Config::parse(name, hole).map_err(|errors| errors.to_string()));
+        }
+    }
+}
+
+#[test]
+fn a_reload_keeps_the_clusters_of_unchanged_routes() {
+    let text = |weight| {
+        format!(
+            "listener \"a\" {{ address = \"127.0.0.1:1\" }}\n\
+             route \"same.test\" {{ endpoints = [\"127.0.0.1:2\"] }}\n\
+             route \"other.test\" {{ endpoints = [{{ address = \"127.0.0.1:3\", weight = {weight} }}] }}\n"
+        )
+    };
+    let first = Snapshot::build(&Config::parse("a.hcl", text(1)).unwrap(), None);
+    let busy = first.routes.get("other.test").unwrap().cluster.endpoints()[0].begin();
+    let second = Snapshot::build(&Config::parse("a.hcl", text(2)).unwrap(), Some(&first));
+
+    let cluster =
+        |snapshot: &Snapshot, name| Arc::clone(&snapshot.routes.get(name).unwrap().cluster);
+    assert!(Arc::ptr_eq(
+        &cluster(&first, "same.test"),
+        &cluster(&second, "same.test")
+    ));
+    let endpoint = Arc::clone(&cluster(&second, "other.test").endpoints()[0]);
+    assert_eq!((endpoint.weight, endpoint.active()), (2, 1));
+    drop(busy);
+    assert_eq!(endpoint.active(), 0);
+}
