@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use super::{HelloError, Malformed, Reader, ServerName};
+use super::{HelloError, Malformed, Reader, ServerName, ServerNameError};
 use crate::limits::MAX_EXTENSIONS;
 
 /// A parsed ClientHello, borrowed from the bytes that it was read from.
@@ -237,22 +237,24 @@ impl Seen {
     }
 }
 
-/// Reads the list of RFC 6066 section 3. Names of another type than host name have never been
-/// defined; they are skipped, in the same layout.
+/// Reads the list of RFC 6066 section 3.
+///
+/// No other name type than host name was ever defined, and none can be skipped for want of a layout:
+/// readers disagree about what follows one, so that it could show the server another name than us.
 fn read_server_name(mut body: Reader<'_>) -> Result<Option<ServerName>, HelloError> {
     const HOST_NAME: u8 = 0;
     let mut list = body.list16("server name list")?;
     body.finish("server name list")?;
     if list.is_empty() {
-        return Err(super::ServerNameError::Empty.into());
+        return Err(ServerNameError::Empty.into());
     }
     let mut found = None;
     while !list.is_empty() {
-        let kind = list.u8("server name type")?;
-        let name = list.list16("server name")?.rest();
-        if kind != HOST_NAME {
-            continue;
+        let at_type = list.malformed("server name type");
+        if list.u8("server name type")? != HOST_NAME {
+            return Err(at_type.into());
         }
+        let name = list.list16("server name")?.rest();
         if found.is_some() {
             return Err(HelloError::TwoNames);
         }

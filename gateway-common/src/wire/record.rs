@@ -114,7 +114,7 @@ impl HelloReader {
             return Ok(Progress::Incomplete { need });
         }
         let length = self.body_length()?;
-        if self.gathered == 0 {
+        if self.gathered == 0 && length > 0 {
             if let Chunk::Need(need) = self.chunk(input, length)? {
                 return Ok(Progress::Incomplete { need });
             }
