@@ -18,9 +18,15 @@ fuzz_target!(|input: &[u8]| {
         let hello = &input[..summary.wire_length];
         assert_eq!(drive::read(hello), whole, "bytes after the hello matter");
         let shorter = drive::read(&hello[..hello.len() - 1]);
-        assert!(matches!(shorter, Outcome::Incomplete { .. }), "complete before its last byte");
+        assert!(
+            matches!(shorter, Outcome::Incomplete { .. }),
+            "complete before its last byte"
+        );
         let limited = Driver::new(MAX_HELLO.min(summary.wire_length)).advance(input);
-        assert_eq!(limited, whole, "a message is never longer than its wire bytes");
+        assert_eq!(
+            limited, whole,
+            "a message is never longer than its wire bytes"
+        );
     }
 });
 
