@@ -1,1 +1,13 @@
-//! The rig: namespaces, peers and the agent under test.
+//! The rig: namespaces, peers with odd habits, and the agent under test as a process.
+//!
+//! The suite in `tests/` drives the built binary only and imports nothing of the agent: what it
+//! proves, it proves from outside. Needs root for its namespaces; see [`skip`] for what happens
+//! without.
+
+pub mod agent;
+pub mod netns;
+pub mod peers;
+pub mod process;
+pub mod skip;
+pub mod topology;
+pub mod wait;

@@ -1,0 +1,112 @@
+//! Streams of known bytes with a checksum at both ends.
+//!
+//! A stream is pseudo-random and a function of its seed and length alone. Each block carries its
+//! own number, so that lost, doubled and swapped blocks all change the sum.
+
+use std::io;
+
+use anyhow::Result;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use xxhash_rust::xxh3::Xxh3;
+
+/// What one end saw of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sum {
+    /// Number of bytes.
+    pub length: u64,
+    /// xxh3 over all of them.
+    pub hash: u64,
+}
+
+/// A stream of bytes that both ends can tell from any other.
+#[derive(Clone, Copy, Debug)]
+pub struct Pattern {
+    /// Tells streams apart.
+    pub seed: u64,
+    /// Number of bytes in the stream.
+    pub length: u64,
+}
+
+/// Size of a block: large enough that the checksum and not the system calls set the pace.
+const BLOCK: usize = 64 * 1024;
+
+impl Pattern {
+    /// Writes the stream and returns what was written; leaves the writer open.
+    pub async fn send(self, writer: &mut (impl AsyncWrite + Unpin)) -> Result<Sum> {
+        let mut meter = Meter::default();
+        let mut block = self.template();
+        let mut number = 0_u64;
+        while meter.length < self.length {
+            for (place, byte) in block.iter_mut().zip(number.to_le_bytes()) {
+                *place = byte;
+            }
+            let left = usize::try_from(self.length - meter.length).unwrap_or(BLOCK);
+            let bytes = block.get(..left.min(BLOCK)).unwrap_or(&block);
+            meter.count(bytes);
+            writer.write_all(bytes).await?;
+            number += 1;
+        }
+        writer.flush().await?;
+        Ok(meter.sum())
+    }
+
+    /// The sum of the stream without sending it.
+    pub async fn sum(self) -> Result<Sum> {
+        self.send(&mut tokio::io::sink()).await
+    }
+
+    /// One block from the seed by a multiplicative generator (Knuth's MMIX constants).
+    fn template(self) -> Vec<u8> {
+        let mut state = self.seed;
+        let mut block = Vec::with_capacity(BLOCK);
+        while block.len() < BLOCK {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            block.extend_from_slice(&state.rotate_left(23).to_le_bytes());
+        }
+        block
+    }
+}
+
+/// Reads to the end of the stream and returns what came; a reset is an error.
+pub async fn receive(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Sum> {
+    let mut meter = Meter::default();
+    let mut buffer = vec![0; BLOCK];
+    loop {
+        let length = reader.read(&mut buffer).await?;
+        if length == 0 {
+            return Ok(meter.sum());
+        }
+        meter.count(buffer.get(..length).unwrap_or_default());
+    }
+}
+
+/// Reads exactly `length` bytes and returns their sum.
+pub async fn receive_exact(reader: &mut (impl AsyncRead + Unpin), length: u64) -> io::Result<Sum> {
+    let sum = receive(&mut reader.take(length)).await?;
+    if sum.length < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(sum)
+}
+
+#[derive(Default)]
+struct Meter {
+    length: u64,
+    hash: Xxh3,
+}
+
+impl Meter {
+    fn count(&mut self, bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        self.hash.update(bytes);
+    }
+
+    fn sum(&self) -> Sum {
+        Sum {
+            length: self.length,
+            hash: self.hash.digest(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Child processes that never outlive the test, however it ends.
+
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+
+use crate::netns::Namespace;
+use crate::wait;
+
+/// A running child; dropping it kills and reaps it.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    name: String,
+}
+
+impl Process {
+    /// Starts `command` inside `namespace`.
+    ///
+    /// The kernel kills the child when the calling *thread* ends, so start children on the test's
+    /// own thread and not on a worker that may go away.
+    pub fn start(namespace: &Namespace, command: &mut Command) -> Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        die_with_parent(command);
+        let _inside = namespace.enter()?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { child, name })
+    }
+
+    /// The child's process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.context("a child has a positive process id")?;
+        kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.name))
+    }
+
+    /// Says how the child ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child
+            .try_wait()
+            .with_context(|| format!("cannot wait for {}", self.name))
+    }
+
+    /// Waits for the child to end by itself.
+    pub async fn wait(&mut self) -> Result<ExitStatus> {
+        let what = format!("the end of {}", self.name);
+        wait::until(&what, || {
+            let ended = self.ended();
+            async { ended }
+        })
+        .await
+    }
+
+    /// Kills the child with SIGKILL and reaps it.
+    pub fn kill(&mut self) -> io::Result<ExitStatus> {
+        self.child.kill()?;
+        self.child.wait()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Err(error) = self.kill() {
+            eprintln!("cannot end {}: {error}", self.name);
+        }
+    }
+}
+
+/// Finds a program built beside the running test, such as `culvert`.
+pub fn built(program: &str) -> Result<PathBuf> {
+    let test = std::env::current_exe().context("cannot tell where the test itself is")?;
+    let mut directory = test.parent().context("a test lies in a directory")?;
+    if directory.ends_with("deps") {
+        directory = directory.parent().context("`deps` lies in a directory")?;
+    }
+    let path = directory.join(program);
+    ensure!(
+        path.is_file(),
+        "{} is not built: run `cargo build --workspace` or `cargo xtask test`",
+        path.display()
+    );
+    Ok(path)
+}
+
+#[expect(
+    unsafe_code,
+    reason = "std marks every step between fork and exec unsafe"
+)]
+fn die_with_parent(command: &mut Command) {
+    // SAFETY: prctl is async-signal-safe and the closure does nothing else.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
+}

@@ -1,0 +1,161 @@
+//! The network of most tests: one client, one gateway, any number of servers.
+//!
+//! Every server hangs on a link of its own, and neither client nor server has a route to the
+//! other: what reaches a server came through the agent. The client's default route leads to the
+//! gateway, so that destinations the gateway only steers are reachable. Addresses are the same in
+//! every topology, because every topology has namespaces of its own.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::Result;
+
+use crate::netns::{End, Namespace};
+
+/// How many addresses of each family the client has: sources for access rules and hashing.
+pub const CLIENT_ADDRESSES: u8 = 8;
+
+/// Index of the first device beside the loopback device.
+const FIRST_DEVICE: u32 = 2;
+
+/// Address family of a test that runs on both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both families, for tests that loop over them.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+}
+
+/// A client, a gateway and servers, each in a namespace of its own.
+#[derive(Debug)]
+pub struct Topology {
+    /// Where the clients run.
+    pub client: Namespace,
+    /// Where the agent runs; it forwards no packets by itself.
+    pub gateway: Namespace,
+    /// Where the servers run, the first one at index 0.
+    pub servers: Vec<Namespace>,
+}
+
+impl Topology {
+    /// Makes the namespaces and links; needs root.
+    pub fn new(servers: u8) -> Result<Self> {
+        let gateway = Namespace::new("gateway")?;
+        gateway.sysctl("ipv4/ip_forward", "0")?;
+        gateway.sysctl("ipv6/conf/all/forwarding", "0")?;
+        let client = Namespace::new("client")?;
+        join_client(&gateway, &client)?;
+        let servers = (0..servers)
+            .map(|n| join_server(&gateway, n))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            client,
+            gateway,
+            servers,
+        })
+    }
+}
+
+/// The gateway's address on the client's link.
+#[must_use]
+pub fn gateway(family: Family, port: u16) -> SocketAddr {
+    let address = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(10, 1, 0, 1)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 1)),
+    };
+    SocketAddr::new(address, port)
+}
+
+/// The client's `n`th address, counted from 0 up to [`CLIENT_ADDRESSES`].
+#[must_use]
+pub fn client(family: Family, n: u8) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(10, 1, 0, 2 + n)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 2 + u16::from(n))),
+    }
+}
+
+/// The address of the `n`th server, counted from 0.
+#[must_use]
+pub fn server(family: Family, n: u8, port: u16) -> SocketAddr {
+    SocketAddr::new(on_server_link(family, n, 2), port)
+}
+
+/// The gateway's own address on the link of the `n`th server.
+#[must_use]
+pub fn gateway_towards(family: Family, n: u8) -> IpAddr {
+    on_server_link(family, n, 1)
+}
+
+fn on_server_link(family: Family, n: u8, host: u8) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(10, 2, n, host)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::new(
+            0xfd00,
+            2,
+            u16::from(n),
+            0,
+            0,
+            0,
+            0,
+            u16::from(host),
+        )),
+    }
+}
+
+fn join_client(gateway_space: &Namespace, client_space: &Namespace) -> Result<()> {
+    let here = End {
+        device: "client".to_owned(),
+        index: FIRST_DEVICE,
+        addresses: Family::BOTH
+            .map(|family| (gateway(family, 0).ip(), bits(family)))
+            .into(),
+    };
+    let addresses = Family::BOTH
+        .into_iter()
+        .flat_map(|family| (0..CLIENT_ADDRESSES).map(move |n| (client(family, n), bits(family))))
+        .collect();
+    let there = End {
+        device: "gateway".to_owned(),
+        index: FIRST_DEVICE,
+        addresses,
+    };
+    gateway_space.link(&here, client_space, &there)?;
+    Family::BOTH
+        .iter()
+        .try_for_each(|&family| client_space.default_route(gateway(family, 0).ip()))
+}
+
+fn join_server(gateway_space: &Namespace, n: u8) -> Result<Namespace> {
+    let space = Namespace::new(&format!("server {n}"))?;
+    let addresses = |host| {
+        Family::BOTH
+            .map(|family| (on_server_link(family, n, host), bits(family)))
+            .into()
+    };
+    let here = End {
+        device: format!("server{n}"),
+        index: FIRST_DEVICE + 1 + u32::from(n),
+        addresses: addresses(1),
+    };
+    let there = End {
+        device: "gateway".to_owned(),
+        index: FIRST_DEVICE,
+        addresses: addresses(2),
+    };
+    gateway_space.link(&here, &space, &there)?;
+    Ok(space)
+}
+
+/// Prefix length of every link.
+const fn bits(family: Family) -> u8 {
+    match family {
+        Family::V4 => 24,
+        Family::V6 => 64,
+    }
+}
