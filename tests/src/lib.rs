@@ -5,6 +5,7 @@
 //! without.
 
 pub mod agent;
+pub mod config;
 pub mod netns;
 pub mod peers;
 pub mod process;

@@ -4,12 +4,15 @@
 //! keeps the namespace of its birth.
 
 pub mod hellos;
+pub mod label;
+pub mod pair;
 pub mod tls;
 pub mod transfer;
 
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,6 +24,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::netns::Namespace;
+use crate::wait;
 
 /// Length of the queue of connections that a server has not accepted yet: above the largest
 /// number of clients that any test starts at once.
@@ -122,6 +126,31 @@ pub fn reset(stream: TcpStream) -> Result<()> {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
     drop(stream);
     Ok(())
+}
+
+/// Waits until the other end's kernel has acknowledged all that was sent.
+///
+/// A reset throws away what is still queued: a test that wants the bytes to arrive waits first.
+pub async fn acknowledged(stream: &TcpStream) -> Result<()> {
+    wait::until("acknowledgement of all bytes", || {
+        let left = unacknowledged(stream);
+        async { Ok((left? == 0).then_some(())) }
+    })
+    .await
+}
+
+#[expect(unsafe_code, reason = "no crate of the tree wraps SIOCOUTQ")]
+fn unacknowledged(stream: &TcpStream) -> Result<libc::c_int> {
+    let mut left = 0;
+    // SAFETY: the descriptor is open while `stream` is borrowed, and SIOCOUTQ (TIOCOUTQ by its
+    // other name) writes one int.
+    let outcome = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut left) };
+    anyhow::ensure!(
+        outcome == 0,
+        "cannot ask for SIOCOUTQ: {}",
+        io::Error::last_os_error()
+    );
+    Ok(left)
 }
 
 /// How a connection ended, seen from the side that reads.
