@@ -1,21 +1,20 @@
 //! The built `culvert` as a process: started, asked, reloaded, stopped, killed, always reaped.
 
-use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Output, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
-use tempfile::TempDir;
 
+use crate::bpffs::BpfFilesystem;
+use crate::home::{Home, request};
 use crate::netns::Namespace;
-use crate::process::{Process, built};
+use crate::process::Process;
+use crate::supervisor::Store;
 use crate::wait;
 
 /// A running agent with files of its own.
@@ -23,6 +22,9 @@ use crate::wait;
 pub struct Agent {
     process: Process,
     home: Home,
+    store: Store,
+    arguments: Vec<String>,
+    bpffs: Option<BpfFilesystem>,
 }
 
 /// An agent that is not started yet: what its configuration says beside the test's own text.
@@ -32,6 +34,8 @@ pub struct Setup<'a> {
     steer: &'a str,
     access: &'a str,
     arguments: Vec<String>,
+    bpffs: Option<BpfFilesystem>,
+    handed: Vec<(String, OwnedFd)>,
 }
 
 impl<'a> Setup<'a> {
@@ -43,6 +47,8 @@ impl<'a> Setup<'a> {
             steer: "off",
             access: "json",
             arguments: Vec::new(),
+            bpffs: None,
+            handed: Vec::new(),
         }
     }
 
@@ -67,23 +73,38 @@ impl<'a> Setup<'a> {
         self
     }
 
+    /// Gives the agent a bpffs of the test's own.
+    #[must_use]
+    pub fn bpffs(mut self, bpffs: &BpfFilesystem) -> Self {
+        self.bpffs = Some(bpffs.clone());
+        self
+    }
+
+    /// Hands a listening socket to the agent, as systemd's socket activation does.
+    #[must_use]
+    pub fn hand(mut self, name: &str, descriptor: OwnedFd) -> Self {
+        self.handed.push((name.to_owned(), descriptor));
+        self
+    }
+
     /// Starts the agent with `body` as its listeners and routes; returns once it is ready.
     pub async fn start(self, body: &str) -> Result<Agent> {
         let home = Home::new(self.steer, self.access)?;
         home.configure(body)?;
-        let notify = UnixDatagram::bind(home.path("notify.sock"))?;
-        notify.set_nonblocking(true)?;
-        let mut command = home.command("run")?;
-        command
-            .args(["--config".as_ref(), home.config().as_os_str()])
-            .args(&self.arguments);
-        command.env("NOTIFY_SOCKET", home.path("notify.sock"));
-        command
-            .stdout(home.output("access.log")?)
-            .stderr(home.output("agent.log")?);
-        let process = Process::start(self.namespace, &mut command)?;
-        let mut agent = Agent { process, home };
-        agent.ready(&notify).await?;
+        let mut store = Store::new(UnixDatagram::bind(home.path("notify.sock"))?)?;
+        for (name, descriptor) in self.handed {
+            store.put(&name, &descriptor)?;
+        }
+        let (arguments, bpffs) = (self.arguments, self.bpffs);
+        let process = launch(self.namespace, &home, &store, &arguments, bpffs.as_ref())?;
+        let mut agent = Agent {
+            process,
+            home,
+            store,
+            arguments,
+            bpffs,
+        };
+        agent.ready().await?;
         Ok(agent)
     }
 }
@@ -111,6 +132,9 @@ impl Agent {
         let socket = self.home.path("admin.sock");
         let mut command = self.home.command(noun)?;
         command.args(rest).arg("--socket").arg(socket);
+        if let Some(bpffs) = &self.bpffs {
+            bpffs.apply(&mut command);
+        }
         command
             .output()
             .with_context(|| format!("cannot run culvert {noun}"))
@@ -202,11 +226,28 @@ impl Agent {
         self.process.wait().await
     }
 
-    async fn ready(&mut self, notify: &UnixDatagram) -> Result<()> {
-        let home = &self.home;
-        let process = &mut self.process;
+    /// Starts the agent again after it ended, as its unit would: with the stored descriptors.
+    pub async fn restart(&mut self, namespace: &Namespace) -> Result<()> {
+        let bpffs = self.bpffs.as_ref();
+        self.process = launch(namespace, &self.home, &self.store, &self.arguments, bpffs)?;
+        self.ready().await
+    }
+
+    /// The descriptors that the agent has left with its supervisor.
+    pub fn store(&mut self) -> Result<&Store> {
+        self.store.receive()?;
+        Ok(&self.store)
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        let Self {
+            process,
+            home,
+            store,
+            ..
+        } = self;
         wait::until("READY=1 from the agent", || {
-            let seen = look_for_ready(home, process, notify);
+            let seen = look_for_ready(home, process, store);
             async { seen }
         })
         .await
@@ -224,104 +265,36 @@ impl Drop for Agent {
     }
 }
 
-/// One directory with everything an agent needs, and its unique instance name.
-#[derive(Debug)]
-pub(crate) struct Home {
-    directory: TempDir,
-    instance: String,
-    head: String,
-}
-
-impl Home {
-    pub(crate) fn new(steer: &str, access: &str) -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let directory = tempfile::Builder::new().prefix("culvert-").tempdir()?;
-        let instance = format!("test-{}-{count}", std::process::id());
-        let mut head = String::new();
-        writeln!(head, "instance = \"{instance}\"")?;
-        let socket = directory.path().join("admin.sock");
-        writeln!(head, "admin {{ socket = \"{}\" }}", socket.display())?;
-        writeln!(
-            head,
-            "log {{\n  level = \"debug\"\n  access = \"{access}\"\n}}"
-        )?;
-        writeln!(head, "steer {{ mode = \"{steer}\" }}")?;
-        Ok(Self {
-            directory,
-            instance,
-            head,
-        })
+/// Starts `culvert run` on the files in `home`.
+fn launch(
+    namespace: &Namespace,
+    home: &Home,
+    store: &Store,
+    arguments: &[String],
+    bpffs: Option<&BpfFilesystem>,
+) -> Result<Process> {
+    let mut command = home.command("run")?;
+    command.arg("-c").arg(home.config()).args(arguments);
+    command.env("NOTIFY_SOCKET", home.path("notify.sock"));
+    let mut command = store.hand_over(&command);
+    command.stdin(Stdio::null());
+    command
+        .stdout(home.output("access.log")?)
+        .stderr(home.output("agent.log")?);
+    if let Some(bpffs) = bpffs {
+        bpffs.apply(&mut command);
     }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    pub(crate) fn config(&self) -> PathBuf {
-        self.path("culvert.hcl")
-    }
-
-    /// Replaces the file in one step, as an editor does: the agent may be watching it.
-    pub(crate) fn configure(&self, body: &str) -> Result<()> {
-        let aside = self.path("culvert.hcl.new");
-        fs::write(&aside, format!("{}\n{body}", self.head))?;
-        Ok(fs::rename(aside, self.config())?)
-    }
-
-    pub(crate) fn output(&self, name: &str) -> Result<Stdio> {
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(self.path(name));
-        Ok(file.with_context(|| format!("cannot open {name}"))?.into())
-    }
-
-    pub(crate) fn command(&self, noun: &str) -> Result<Command> {
-        let mut command = Command::new(built("culvert")?);
-        command
-            .arg(noun)
-            .stdin(Stdio::null())
-            .current_dir(self.directory.path());
-        Ok(command)
-    }
+    Process::start(namespace, &mut command)
 }
 
 /// One look at the notify socket; an agent that ended instead is an error with its last words.
-fn look_for_ready(home: &Home, process: &mut Process, notify: &UnixDatagram) -> Result<Option<()>> {
-    let mut message = [0; 1024];
-    match notify.recv(&mut message) {
-        Ok(length) => {
-            let text = String::from_utf8_lossy(message.get(..length).unwrap_or_default());
-            return Ok(text.lines().any(|line| line == "READY=1").then_some(()));
-        }
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-        Err(error) => return Err(error).context("cannot read the notify socket"),
+fn look_for_ready(home: &Home, process: &mut Process, store: &mut Store) -> Result<Option<()>> {
+    if store.receive()? {
+        return Ok(Some(()));
     }
     if let Some(status) = process.ended()? {
         let log = fs::read_to_string(home.path("agent.log")).unwrap_or_default();
         bail!("the agent ended at start with {status}:\n{log}");
     }
     Ok(None)
-}
-
-/// One HTTP/1.0 request over a Unix socket, so that the answer ends with the stream.
-fn request(socket: &Path, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
-    let mut stream = UnixStream::connect(socket)
-        .with_context(|| format!("cannot connect to {}", socket.display()))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let length = body.len();
-    write!(
-        stream,
-        "{method} {path} HTTP/1.0\r\nhost: culvert\r\ncontent-length: {length}\r\n\r\n{body}"
-    )?;
-    let mut answer = String::new();
-    stream
-        .read_to_string(&mut answer)
-        .with_context(|| format!("no answer to {method} {path}"))?;
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .context("an answer has a head")?;
-    let status = head.split(' ').nth(1).context("a status line has a code")?;
-    Ok((status.parse()?, body.to_owned()))
 }

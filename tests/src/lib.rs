@@ -5,10 +5,13 @@
 //! without.
 
 pub mod agent;
+pub mod bpffs;
 pub mod config;
+mod home;
 pub mod netns;
 pub mod peers;
 pub mod process;
 pub mod skip;
+pub mod supervisor;
 pub mod topology;
 pub mod wait;
