@@ -36,6 +36,7 @@ pub struct Setup<'a> {
     arguments: Vec<String>,
     bpffs: Option<BpfFilesystem>,
     handed: Vec<(String, OwnedFd)>,
+    keeps: bool,
 }
 
 impl<'a> Setup<'a> {
@@ -49,6 +50,7 @@ impl<'a> Setup<'a> {
             arguments: Vec::new(),
             bpffs: None,
             handed: Vec::new(),
+            keeps: false,
         }
     }
 
@@ -87,11 +89,18 @@ impl<'a> Setup<'a> {
         self
     }
 
+    /// Gives the agent's unit a descriptor store.
+    #[must_use]
+    pub const fn descriptor_store(mut self) -> Self {
+        self.keeps = true;
+        self
+    }
+
     /// Starts the agent with `body` as its listeners and routes; returns once it is ready.
     pub async fn start(self, body: &str) -> Result<Agent> {
         let home = Home::new(self.steer, self.access)?;
         home.configure(body)?;
-        let mut store = Store::new(UnixDatagram::bind(home.path("notify.sock"))?)?;
+        let mut store = Store::new(UnixDatagram::bind(home.path("notify.sock"))?, self.keeps)?;
         for (name, descriptor) in self.handed {
             store.put(&name, &descriptor)?;
         }

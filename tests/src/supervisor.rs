@@ -27,17 +27,20 @@ const MESSAGE_DESCRIPTORS: usize = 253;
 #[derive(Debug)]
 pub struct Store {
     socket: UnixDatagram,
+    keeps: bool,
     descriptors: Vec<(String, OwnedFd)>,
 }
 
 impl Store {
-    /// An empty store that listens on `socket`.
-    pub(crate) fn new(socket: UnixDatagram) -> Result<Self> {
+    /// An empty store that listens on `socket`; one that does not keep closes what it is sent, as
+    /// systemd does for a unit without `FileDescriptorStoreMax=`.
+    pub(crate) fn new(socket: UnixDatagram, keeps: bool) -> Result<Self> {
         socket
             .set_nonblocking(true)
             .context("cannot make the notify socket non-blocking")?;
         Ok(Self {
             socket,
+            keeps,
             descriptors: Vec::new(),
         })
     }
@@ -71,7 +74,7 @@ impl Store {
             if value("FDSTOREREMOVE=") == Some("1") {
                 self.descriptors.retain(|(stored, _)| *stored != name);
             }
-            if value("FDSTORE=") == Some("1") {
+            if self.keeps && value("FDSTORE=") == Some("1") {
                 for descriptor in descriptors {
                     self.put(&name, &descriptor)?;
                 }
@@ -107,6 +110,10 @@ impl Store {
         shell
             .env("LISTEN_FDS", names.len().to_string())
             .env("LISTEN_FDNAMES", names.join(":"));
+        if self.keeps {
+            // systemd 254 and later say so to the unit's processes.
+            shell.env("FDSTORE", "1024");
+        }
         self.inherit(&mut shell);
         shell
     }
