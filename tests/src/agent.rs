@@ -167,6 +167,23 @@ impl Agent {
         serde_json::from_str(&text).with_context(|| format!("culvert {arguments:?} printed {text}"))
     }
 
+    /// Runs `culvert maps` for this agent's instance, which asks the kernel and not the agent.
+    pub fn maps(&self, bpffs: &BpfFilesystem, arguments: &[&str]) -> Result<String> {
+        let mut command = self.home.command("maps")?;
+        command
+            .args(arguments)
+            .args(["--instance", self.instance()]);
+        bpffs.apply(&mut command);
+        let output = command.output().context("cannot run culvert maps")?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "culvert maps: {}: {errors}",
+            output.status
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     /// Sends one request to the admin socket: status code and body.
     pub fn admin(&self, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
         request(&self.home.path("admin.sock"), method, path, body)

@@ -94,6 +94,15 @@ pub fn built(program: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Finds a program of the system, those for administrators included.
+#[must_use]
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let administrators = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    let mut directories = std::env::split_paths(&path).chain(administrators);
+    directories.find_map(|it| Some(it.join(program)).filter(|file| file.is_file()))
+}
+
 #[expect(
     unsafe_code,
     reason = "std marks every step between fork and exec unsafe"
