@@ -74,6 +74,7 @@ pub(crate) fn is_root() -> bool {
 pub(crate) fn show(command: &Command) -> String {
     let set = command
         .get_envs()
+        .filter(|(name, _)| *name != "PATH")
         .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), quote(value?))));
     let words = [command.get_program()]
         .into_iter()

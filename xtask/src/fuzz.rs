@@ -1,11 +1,15 @@
 //! `cargo xtask fuzz`: runs the fuzz targets of the parser for a given time each.
 
+use std::env;
 use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::command::{cargo, find, root, run as run_command, succeeds, tools};
+use crate::command::{cargo, find, root, run as run_command, succeeds, target, tools};
+
+/// The workspace of the fuzz targets.
+const FUZZ: &str = "gateway-common/fuzz";
 
 /// Options of `cargo xtask fuzz`.
 #[derive(clap::Args)]
@@ -29,31 +33,44 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         ),
     };
     ensure_tools()?;
-    let limit = format!("-max_total_time={}", options.seconds);
     chosen
         .iter()
-        .try_for_each(|target| run_command(&mut fuzz(target, &limit)))
+        .try_for_each(|name| fuzz(name, options.seconds))
 }
 
-fn fuzz(target: &str, limit: &str) -> Command {
-    let mut command = Command::new("cargo");
-    command.args(["+nightly", "fuzz", "run", target, "--", limit]);
-    let path = std::env::var_os("PATH").unwrap_or_default();
+/// Runs one target on the corpus in the tree; inputs it finds beside go below `target`.
+fn fuzz(name: &str, seconds: u32) -> Result<()> {
+    let found = target().join("fuzz-corpus").join(name);
+    fs::create_dir_all(&found)
+        .with_context(|| format!("cannot make a corpus in {}", found.display()))?;
+    let mut command = nightly("cargo");
+    command.args(["fuzz", "run", name]).arg(&found);
+    let seeds = root().join(FUZZ).join("corpus").join(name);
+    command.args(seeds.is_dir().then_some(seeds));
+    command.args(["--".to_owned(), format!("-max_total_time={seconds}")]);
+    run_command(command.current_dir(root().join(FUZZ)))
+}
+
+/// A tool of the nightly toolchain, whatever toolchain runs this task, with our own tools in `PATH`.
+fn nightly(tool: &str) -> Command {
+    let mut command = Command::new(tool);
+    command
+        .arg("+nightly")
+        .env_remove("CARGO")
+        .env_remove("RUSTUP_TOOLCHAIN");
+    let path = env::var_os("PATH").unwrap_or_default();
     let directories = [tools().join("bin")]
         .into_iter()
-        .chain(std::env::split_paths(&path));
-    if let Ok(path) = std::env::join_paths(directories) {
+        .chain(env::split_paths(&path));
+    if let Ok(path) = env::join_paths(directories) {
         command.env("PATH", path);
     }
-    command.current_dir(root().join("gateway-common"));
-    // The toolchain that runs this task is not the one that fuzzes.
-    command.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
     command
 }
 
 /// The names of the files among the fuzz targets.
 fn targets() -> Result<Vec<String>> {
-    let directory = root().join("gateway-common/fuzz/fuzz_targets");
+    let directory = root().join(FUZZ).join("fuzz_targets");
     let entries = fs::read_dir(&directory)
         .with_context(|| format!("cannot list the fuzz targets in {}", directory.display()))?;
     let mut names = Vec::new();
@@ -78,12 +95,7 @@ fn targets() -> Result<Vec<String>> {
 
 fn ensure_tools() -> Result<()> {
     ensure!(
-        succeeds(
-            Command::new("rustc")
-                .arg("+nightly")
-                .arg("--version")
-                .env_remove("RUSTUP_TOOLCHAIN")
-        ),
+        succeeds(nightly("rustc").arg("--version")),
         "fuzzing needs a nightly compiler: `rustup toolchain install nightly` brings it"
     );
     if find("cargo-fuzz").is_some() {
