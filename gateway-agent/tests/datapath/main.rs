@@ -1,0 +1,5 @@
+//! The kernel half on the running kernel: every test on a host of its own (namespaces, bpffs).
+
+mod host;
+mod pins;
+mod steer;
