@@ -7,7 +7,6 @@
 #![no_main]
 #![expect(
     missing_docs,
-    unreachable_pub,
     reason = "the entry attribute makes a public function without its documents"
 )]
 
@@ -25,6 +24,11 @@ const SK_PASS: u32 = 1;
 /// meets the kernel's own look-up, as if the program were not there.
 ///
 /// Minimum kernel version: 5.9.
+#[expect(
+    unreachable_pub,
+    clippy::needless_pass_by_value,
+    reason = "the attribute wants a public function that takes its context by value"
+)]
 #[sk_lookup]
 pub fn steer(ctx: SkLookupContext) -> u32 {
     match steer::try_steer(&ctx) {

@@ -100,8 +100,9 @@ fn ours(ctx: &SkLookupContext) -> Option<(Flow, u16)> {
     if field!(ctx.protocol) != IPPROTO_TCP {
         return None;
     }
-    let port = field!(ctx.local_port);
-    let class = PORTS.get(port).copied()?;
+    // The kernel's field is 32 bits wide and holds a port in host order.
+    let local_port = u16::try_from(field!(ctx.local_port)).ok()?;
+    let class = PORTS.get(u32::from(local_port)).copied()?;
     if class == CLASS_NONE {
         return None;
     }
@@ -110,12 +111,11 @@ fn ours(ctx: &SkLookupContext) -> Option<(Flow, u16)> {
         AF_INET6 => (Family::V6, field!(ctx.local_ip6)),
         _ => return None,
     };
-    // The kernel's field is 32 bits wide and holds a port in host order.
     Some((
         Flow {
             family,
             local,
-            local_port: port as u16,
+            local_port,
         },
         class,
     ))
@@ -135,7 +135,9 @@ fn assign(ctx: &SkLookupContext, target: Target, family: Family) -> Result<(), W
     // SAFETY: `socket` is held. No flags: another program's choice stands, reuseport works.
     let answer = unsafe { bpf_sk_assign(ctx.as_ptr(), socket, 0) };
     // SAFETY: gives back the reference of the look-up, once.
-    unsafe { bpf_sk_release(socket) };
+    unsafe {
+        bpf_sk_release(socket);
+    }
     match answer {
         0 => {
             count(SteerCount::Steered);
@@ -147,7 +149,7 @@ fn assign(ctx: &SkLookupContext, target: Target, family: Family) -> Result<(), W
         }
         error => {
             count(SteerCount::Refused);
-            Err(Why::Refused(error as i32))
+            Err(Why::Refused(i32::try_from(error).unwrap_or(i32::MIN)))
         }
     }
 }
