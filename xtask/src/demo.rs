@@ -9,7 +9,7 @@ use crate::packages;
 use crate::{ebpf, packages::Needed};
 
 /// What the demo runs beside culvert.
-const TOOLS: &[Needed] = &[
+const TOOLS: &[Needed<'_>] = &[
     Needed {
         program: "curl",
         package: "curl",

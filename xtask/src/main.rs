@@ -15,6 +15,7 @@ mod packages;
 mod setup;
 mod tally;
 mod test;
+mod toolchain;
 mod verify;
 
 use std::process::ExitCode;

@@ -8,13 +8,13 @@ use anyhow::{Result, bail};
 use crate::command::{find, is_root, run};
 
 /// A program and the Debian package that brings it.
-pub(crate) struct Needed {
-    pub(crate) program: &'static str,
-    pub(crate) package: &'static str,
+pub(crate) struct Needed<'a> {
+    pub(crate) program: &'a str,
+    pub(crate) package: &'a str,
 }
 
 /// What the demo and the end-to-end tests run beside culvert.
-pub(crate) const TESTS: &[Needed] = &[
+pub(crate) const TESTS: &[Needed<'_>] = &[
     Needed {
         program: "curl",
         package: "curl",
@@ -30,8 +30,8 @@ pub(crate) const TESTS: &[Needed] = &[
 ];
 
 /// Makes sure of programs: installs the missing ones on Debian or Ubuntu as root.
-pub(crate) fn ensure(needed: &[Needed]) -> Result<()> {
-    let missing: Vec<&Needed> = needed
+pub(crate) fn ensure(needed: &[Needed<'_>]) -> Result<()> {
+    let missing: Vec<&Needed<'_>> = needed
         .iter()
         .filter(|tool| find(tool.program).is_none())
         .collect();
