@@ -2,6 +2,8 @@
 
 /// The kernel half: programs, maps, links; the only module that names aya.
 pub mod bpf;
+/// The command line.
+pub mod cli;
 /// Reading the configuration: text -> tree -> checked settings, every error at once.
 pub mod config;
 /// Where the routes live and change: snapshot, route table, policy, clusters, reload, explain.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::view::{Engine, Phase, Runtime, Steer as SteerState, Usage};
 use crate::control::cluster::{Balance, Cluster, Entry, Spec, Target};
 use crate::control::policy::Access;
 use crate::control::routes::{MatchKind, RouteTable};
@@ -139,5 +140,34 @@ pub(super) fn snapshot(routes: Vec<Arc<Route>>) -> Snapshot {
             dns: Dns::default(),
             health: Health::default(),
         },
+    }
+}
+
+/// What a ready agent says of itself.
+pub(super) fn runtime() -> Runtime {
+    Runtime {
+        phase: Phase::Ready,
+        started: SystemTime::UNIX_EPOCH,
+        uptime: Duration::from_secs(90),
+        last_reload: None,
+        listener_problems: vec![("tls".into(), "cannot bind".into())],
+        engines: vec![Engine {
+            name: "copy".into(),
+            available: true,
+            why: None,
+        }],
+        steer: SteerState {
+            active: false,
+            why: Some("switched off".into()),
+        },
+        connections: Usage {
+            used: 3,
+            limit: 100,
+        },
+        descriptors: Usage {
+            used: 20,
+            limit: 1024,
+        },
+        log_level: "info".into(),
     }
 }

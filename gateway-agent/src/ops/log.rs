@@ -105,7 +105,11 @@ fn filter(level: &str) -> Result<EnvFilter, BadLevel> {
 }
 
 /// The whole subscriber, at the widest level.
-fn build<W>(form: Form, journal: bool, writer: W) -> (impl Subscriber + Send + Sync, LevelHandle)
+pub(super) fn build<W>(
+    form: Form,
+    journal: bool,
+    writer: W,
+) -> (impl Subscriber + Send + Sync, LevelHandle)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {

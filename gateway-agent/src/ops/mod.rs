@@ -3,9 +3,11 @@
 //! Everything here watches or answers; nothing here decides about a connection.
 
 pub mod access_log;
+pub mod admin;
 pub mod log;
 pub mod metrics;
 pub mod systemd;
+pub mod view;
 
 #[cfg(test)]
 mod fixtures;

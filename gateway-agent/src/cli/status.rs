@@ -1,0 +1,175 @@
+//! `culvert status`: the agent on one screen.
+
+use clap::Args;
+
+use super::output::{print, table};
+use super::{Agent, Failure, format};
+use crate::ops::view::{self, Listener, Phase, Usage};
+
+/// How to show it
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    /// Print exactly what the agent says
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    agent: Agent,
+}
+
+pub(super) fn run(arguments: &Status) -> Result<(), Failure> {
+    let reply = arguments.agent.client().get("/status", &[])?.success()?;
+    print(&if arguments.json {
+        reply.body
+    } else {
+        render(&reply.read()?)
+    })
+}
+
+fn render(status: &view::Status) -> String {
+    let phase = match status.phase {
+        Phase::Starting => "starting",
+        Phase::Ready => "ready",
+        Phase::Draining => "draining",
+    };
+    let uptime = format::duration(status.uptime_ms);
+    let mut lines = vec![
+        (
+            "agent",
+            format!("culvert {}, {phase}, pid {}", status.version, status.pid),
+        ),
+        ("instance", status.instance.clone()),
+        ("running", format!("{uptime}, since {}", status.started)),
+        ("configuration", configuration(status)),
+        ("routes", status.routes.to_string()),
+        ("connections", usage(status.connections)),
+        ("descriptors", usage(status.descriptors)),
+        (
+            "steer",
+            switch(status.steer.active, status.steer.why.as_deref()),
+        ),
+    ];
+    if !status.datacenter.is_empty() {
+        lines.insert(2, ("datacenter", status.datacenter.clone()));
+    }
+    let engine = |engine: &view::Engine| {
+        format!(
+            "{}: {}",
+            engine.name,
+            switch(engine.available, engine.why.as_deref())
+        )
+    };
+    lines.extend(status.engines.iter().map(|one| ("engine", engine(one))));
+    lines.push(("log level", status.log_level.clone()));
+    let text: String = lines
+        .iter()
+        .map(|(key, value)| format!("{key:<15}{value}\n"))
+        .collect();
+    format!("{text}{}\n{}", errors(status), listeners(&status.listeners))
+}
+
+fn configuration(status: &view::Status) -> String {
+    let generation = format!("generation {}", status.generation);
+    match &status.last_reload {
+        None => generation,
+        Some(reload) if reload.ok => format!("{generation}, reloaded {}", reload.at),
+        Some(reload) => format!(
+            "{generation}, THE RELOAD OF {} FAILED: see below",
+            reload.at
+        ),
+    }
+}
+
+/// What the last reload found wrong, whole.
+fn errors(status: &view::Status) -> String {
+    let failed = status.last_reload.iter().filter(|reload| !reload.ok);
+    failed
+        .flat_map(|reload| &reload.errors)
+        .map(|error| format!("\n{}\n", error.trim_end()))
+        .collect()
+}
+
+fn listeners(listeners: &[Listener]) -> String {
+    let rows = listeners.iter().map(|listener| {
+        let destination = |one: &view::Destination| format!("{} port {}", one.prefix, one.ports);
+        let destinations: Vec<String> = listener.destinations.iter().map(destination).collect();
+        [
+            listener.name.clone(),
+            listener.addresses.join(", "),
+            destinations.join(", "),
+            listener.problem.clone().unwrap_or_else(|| "ok".to_owned()),
+        ]
+    });
+    table(["LISTENER", "ADDRESSES", "DESTINATIONS", "STATE"], rows)
+}
+
+fn switch(on: bool, why: Option<&str>) -> String {
+    let state = if on { "available" } else { "not available" };
+    why.map_or_else(|| state.to_owned(), |why| format!("{state}: {why}"))
+}
+
+/// The share matters from where the agent itself warns.
+fn usage(usage: Usage) -> String {
+    let share = usage.used.saturating_mul(100) / usage.limit.max(1);
+    let warning = if share >= 80 { ", NEAR THE LIMIT" } else { "" };
+    format!("{} of {} ({share} %{warning})", usage.used, usage.limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_reload_and_a_near_limit_are_seen() {
+        let status = sample();
+        let text = render(&status);
+        assert!(text.contains("generation 3, THE RELOAD OF 2023-11-14T22:13:20.123Z FAILED"));
+        assert!(text.contains("\nerror: unknown attribute\n"), "{text}");
+        assert!(text.contains("90 of 100 (90 %, NEAR THE LIMIT)"), "{text}");
+        assert!(text.contains("cannot bind: in use"), "{text}");
+    }
+
+    fn sample() -> view::Status {
+        view::Status {
+            version: "0.1.0".into(),
+            instance: "default".into(),
+            datacenter: "dc1".into(),
+            pid: 1,
+            started: "2023-11-14T22:13:20.123Z".into(),
+            uptime_ms: 1000,
+            phase: Phase::Ready,
+            generation: 3,
+            last_reload: Some(view::LastReload {
+                ok: false,
+                at: "2023-11-14T22:13:20.123Z".into(),
+                errors: vec!["error: unknown attribute\n".into()],
+                succeeded: 2,
+                failed: 1,
+            }),
+            routes: 2,
+            listeners: vec![Listener {
+                name: "tls".into(),
+                addresses: vec!["[::]:8443".into()],
+                destinations: Vec::new(),
+                problem: Some("cannot bind: in use".into()),
+            }],
+            engines: vec![view::Engine {
+                name: "copy".into(),
+                available: true,
+                why: None,
+            }],
+            steer: view::Steer {
+                active: false,
+                why: Some("switched off".into()),
+            },
+            connections: Usage {
+                used: 90,
+                limit: 100,
+            },
+            descriptors: Usage {
+                used: 20,
+                limit: 1024,
+            },
+            log_level: "info".into(),
+        }
+    }
+}
