@@ -337,7 +337,7 @@ pub enum EngineKind {
 impl EngineKind {
     /// The word of configuration, logs and tables.
     #[must_use]
-    pub fn label(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Packet => "packet",
             Self::Sockmap => "sockmap",
@@ -409,6 +409,20 @@ pub enum LogLevel {
     Debug,
     /// And all else.
     Trace,
+}
+
+impl LogLevel {
+    /// The word of configuration and of `culvert log-level`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }
 
 /// Form of the access log.

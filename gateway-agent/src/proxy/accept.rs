@@ -95,11 +95,10 @@ pub trait Inheritance: Send {
     fn take(&mut self, place: &Place) -> Vec<OwnedFd>;
     /// Socket `index` of `place` is in use: keep it over our own death.
     fn store(&mut self, place: &Place, index: usize, socket: BorrowedFd<'_>);
+    /// Every place has its sockets: what is left over is not wanted.
+    fn settle(&mut self);
     /// The sockets of `place` are given up.
     fn forget(&mut self, place: &Place);
-    /// Whether sockets outlive this process: what waits in their queues is then not ours to serve
-    /// at the end.
-    fn outlives(&self) -> bool;
 }
 
 /// All listening sockets and their accept loops.
@@ -197,6 +196,7 @@ impl Acceptors {
             }
             self.open.insert(place, shards);
         }
+        self.inheritance.settle();
         Ok(())
     }
 
@@ -235,18 +235,16 @@ impl Acceptors {
         targets
     }
 
-    /// Stops accepting. What waits in the queues is served first, unless the sockets outlive us.
+    /// Stops accepting; what waits in the queues is taken first. Sockets that a service manager
+    /// keeps go on queueing for the next agent.
     pub async fn close(self) {
-        let outlives = self.inheritance.outlives();
-        for shard in self.open.into_values().flatten() {
-            if outlives {
-                shard.task.abort();
-            } else {
-                shard.stop.send_replace(true);
-            }
-            match shard.task.await {
-                Err(error) if error.is_panic() => tracing::error!(%error, "accept loop"),
-                _ => {}
+        let shards: Vec<_> = self.open.into_values().flatten().collect();
+        for shard in &shards {
+            shard.stop.send_replace(true);
+        }
+        for shard in shards {
+            if let Err(error) = shard.task.await {
+                tracing::error!(%error, "accept loop");
             }
         }
     }

@@ -37,11 +37,11 @@ impl Gateway {
     #[must_use]
     pub fn new(
         control: Control,
+        registry: Arc<Registry>,
         observers: Vec<Arc<dyn Observer>>,
         permits: Permits,
         pipes: Pipes,
     ) -> Self {
-        let registry = Arc::default();
         Self {
             control,
             registry,

@@ -14,6 +14,12 @@ use sd_notify::NotifyState;
 
 pub use inherited::{Foreign, Inherited, Leftover, inherited};
 
+/// Whether a service manager takes notifications, and with them descriptors to keep.
+#[must_use]
+pub fn is_listening() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// Start-up is done: listeners are bound and the first snapshot is published.
 pub fn ready() {
     tell(&[NotifyState::Ready]);

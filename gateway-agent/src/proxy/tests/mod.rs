@@ -78,6 +78,7 @@ impl Setup {
         let permits = Permits::new(self.permits);
         let gateway = Arc::new(Gateway::new(
             control.clone(),
+            Arc::default(),
             observers,
             permits,
             Pipes::new(self.pipes),
@@ -209,10 +210,8 @@ impl Inheritance for Nothing {
         Vec::new()
     }
     fn store(&mut self, _place: &Place, _index: usize, _socket: BorrowedFd<'_>) {}
+    fn settle(&mut self) {}
     fn forget(&mut self, _place: &Place) {}
-    fn outlives(&self) -> bool {
-        false
-    }
 }
 
 /// A server socket and its address.
