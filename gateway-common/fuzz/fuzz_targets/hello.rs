@@ -14,6 +14,7 @@ fuzz_target!(|input: &[u8]| {
     let whole = drive::read(input);
     let ends = segment_ends(input);
     assert_eq!(kind(&whole), kind(&drive::read_in_segments(input, ends)));
+    assert_eq!(kind(&whole), kind(&read_as_needed(input)));
     if let Outcome::Complete(summary) = &whole {
         let hello = &input[..summary.wire_length];
         assert_eq!(drive::read(hello), whole, "bytes after the hello matter");
@@ -29,6 +30,18 @@ fuzz_target!(|input: &[u8]| {
         );
     }
 });
+
+/// What a client of the reader sees that waits for as many bytes as it is told to.
+fn read_as_needed(input: &[u8]) -> Outcome {
+    let mut driver = Driver::new(MAX_HELLO);
+    let mut end = 0;
+    loop {
+        match driver.advance(&input[..end]) {
+            Outcome::Incomplete { need } if need <= input.len() => end = need,
+            last => return last,
+        }
+    }
+}
 
 /// Segments whose lengths the input itself chooses, so that a file is a whole test case.
 fn segment_ends(input: &[u8]) -> Vec<usize> {

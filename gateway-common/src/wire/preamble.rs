@@ -41,9 +41,9 @@ pub struct FirstBytes {
 /// Whether a connection's first bytes are those of a TLS record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sniffed {
-    /// A TLS record, or the first byte of one.
+    /// A TLS record.
     Tls,
-    /// Not TLS; more bytes are needed for the name.
+    /// More bytes are needed.
     Undecided,
     /// Not TLS.
     Other(Preamble),
@@ -55,10 +55,10 @@ const DECIDED: usize = 8;
 /// Judges the bytes received so far; a judgement other than `Undecided` stands whatever follows.
 pub(super) fn sniff(input: &[u8]) -> Sniffed {
     // Content types of TLS records, then the major version that all of SSL 3 and TLS share.
-    if let [20..=24] | [20..=24, 3, ..] = input {
+    if let [20..=24, 3, ..] = input {
         return Sniffed::Tls;
     }
-    let mut undecided = input.is_empty();
+    let mut undecided = matches!(input, [] | [20..=24]);
     let texts = TEXTS
         .iter()
         .map(|&(text, preamble)| (fits_text(input, text), preamble));

@@ -92,6 +92,12 @@ fn a_text_that_only_starts_like_a_method_is_unknown() {
 }
 
 #[test]
+fn two_bytes_that_start_no_tls_record_are_not_waited_on() {
+    assert_eq!(drive::read(&[22]), Outcome::Incomplete { need: 2 });
+    assert_eq!(drive::read(&[22, 5, 0, 0]).error().label(), "not_tls");
+}
+
+#[test]
 fn tls_of_any_minor_version_is_taken_for_tls() {
     for minor in 0..=4 {
         let progress = drive::read(&[22, 3, minor]);
