@@ -7,6 +7,9 @@ use core::fmt;
 
 /// Reads big-endian TLS fields (RFC 8446 section 3) from the front of a slice.
 ///
+/// Every read fails with [`Malformed`] when fewer bytes are left than it takes, and takes none of
+/// the field's content then.
+///
 /// ```
 /// # use gateway_common::wire::Reader;
 /// let mut message = Reader::new(&[0, 2, 0x13, 0x01, 7]);

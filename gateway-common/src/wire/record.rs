@@ -105,6 +105,9 @@ impl HelloReader {
     ///
     /// `input` may only grow between calls. `scratch` may be empty at first; between calls it keeps
     /// its content and may only grow. After `Complete` or an error another call says the same again.
+    ///
+    /// # Errors
+    /// What the client sent is no hello that can be routed, whatever may follow.
     pub fn advance<'a>(
         &mut self,
         input: &'a [u8],
