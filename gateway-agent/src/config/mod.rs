@@ -148,6 +148,21 @@ impl Config {
     }
 }
 
+/// The normal form of a server name that a person typed.
+///
+/// # Errors
+///
+/// Why no hello can have it.
+pub(crate) fn server_name(text: &str) -> Result<String, String> {
+    match value::route_name(text) {
+        Ok(name) if name.starts_with('*') => {
+            Err(format!("`{text}` is a route's name, no server's"))
+        }
+        Ok(name) => Ok(name),
+        Err(wrong) => Err(wrong.message),
+    }
+}
+
 fn read_text(path: &Path) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("cannot read the configuration: {error}");
     let mut bytes = Vec::new();

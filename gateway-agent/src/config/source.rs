@@ -59,6 +59,12 @@ impl Source {
         &self.text
     }
 
+    /// Tells one text from another.
+    #[must_use]
+    pub(crate) fn fingerprint(&self) -> u128 {
+        xxhash_rust::xxh3::xxh3_128(self.text.as_bytes())
+    }
+
     pub(crate) fn is_json(&self) -> bool {
         self.path.ends_with(".json")
     }

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use super::snapshot::Snapshot;
 
 /// What must follow a snapshot outside of this module: listeners, kernel maps, live connections.
@@ -25,4 +27,21 @@ pub trait Publisher: Send {
 
     /// Looks at live connections again: those that `next` denies are cut.
     fn recheck(&mut self, next: &Arc<Snapshot>);
+}
+
+/// Puts `next` in force.
+///
+/// # Errors
+///
+/// As [`Publisher::add`]; the current snapshot stays in force.
+pub(super) fn publish(
+    publisher: &mut dyn Publisher,
+    current: &ArcSwap<Snapshot>,
+    next: &Arc<Snapshot>,
+) -> Result<(), String> {
+    publisher.add(next)?;
+    current.store(Arc::clone(next));
+    publisher.remove_stale(next);
+    publisher.recheck(next);
+    Ok(())
 }

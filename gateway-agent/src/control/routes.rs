@@ -130,3 +130,100 @@ impl fmt::Display for MatchKind {
         f.write_str(self.label())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::control::Snapshot;
+
+    fn snapshot(names: &[String], more: &str) -> Snapshot {
+        let mut text = format!("listener \"l\" {{ address = \"127.0.0.1:1\" {more} }}\n");
+        for name in names {
+            text += &format!("route \"{name}\" {{ endpoints = \"127.0.0.1:2\" }}\n");
+        }
+        Snapshot::build(&Config::parse("test.hcl", text).unwrap(), None)
+    }
+
+    fn found(snapshot: &Snapshot, name: Option<&str>) -> Result<(String, MatchKind), String> {
+        snapshot
+            .route_for(&snapshot.listeners[0], name)
+            .map(|found| (found.route.name.to_string(), found.kind))
+            .map_err(|why| format!("{why:?}"))
+    }
+
+    #[test]
+    fn a_wildcard_does_not_cover_its_own_suffix_nor_half_a_label() {
+        let snapshot = snapshot(&["*.x.test".to_owned()], "");
+        for name in ["x.test", ".x.test", "ax.test", "test", "", "."] {
+            assert!(snapshot.routes.lookup(name).is_none(), "{name}");
+        }
+        assert!(snapshot.routes.lookup("a.b.x.test").is_some());
+    }
+
+    #[test]
+    fn a_suffix_with_its_dot_is_no_name_of_a_route() {
+        let snapshot = snapshot(&["*.x.test".to_owned()], "");
+        assert!(snapshot.routes.get(".x.test").is_none());
+        assert!(snapshot.routes.get("*.x.test").is_some());
+    }
+
+    #[test]
+    fn defaults_take_unknown_names_and_hellos_without_one() {
+        let rejecting = snapshot(&["a.test".to_owned()], "");
+        assert_eq!(
+            found(&rejecting, Some("b.test")),
+            Err("UnknownName".to_owned())
+        );
+        assert_eq!(found(&rejecting, None), Err("NoServerName".to_owned()));
+        let routing = snapshot(&["a.test".to_owned()], "default = { route = \"a.test\" }");
+        for name in [Some("b.test"), None] {
+            assert_eq!(
+                found(&routing, name),
+                Ok(("a.test".to_owned(), MatchKind::Default))
+            );
+        }
+    }
+
+    /// Names of few labels, so that they meet often.
+    fn name() -> impl Strategy<Value = String> {
+        prop::collection::vec(prop::sample::select(vec!["a", "b", "ab"]), 1..5)
+            .prop_map(|labels| labels.join("."))
+    }
+
+    fn naive(patterns: &[String], name: &str) -> Option<String> {
+        if patterns.iter().any(|pattern| pattern == name) {
+            return Some(name.to_owned());
+        }
+        let covers = |pattern: &&String| {
+            pattern
+                .strip_prefix('*')
+                .is_some_and(|suffix| name.ends_with(suffix))
+        };
+        patterns
+            .iter()
+            .filter(covers)
+            .max_by_key(|pattern| pattern.len())
+            .cloned()
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_scan_of_all_patterns(
+            patterns in prop::collection::btree_set((any::<bool>(), name()), 0..20),
+            names in prop::collection::vec(name(), 1..20),
+        ) {
+            let patterns: Vec<String> = patterns
+                .into_iter()
+                .map(|(wild, name)| if wild { format!("*.{name}") } else { name })
+                .collect();
+            let snapshot = snapshot(&patterns, "");
+            for name in names {
+                let route = snapshot.routes.lookup(&name).map(|found| found.route.name.to_string());
+                prop_assert_eq!(route, naive(&patterns, &name));
+            }
+        }
+    }
+}

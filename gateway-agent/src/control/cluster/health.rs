@@ -61,6 +61,7 @@ impl Record {
         self.forgive(health, now);
         self.ejections = self.ejections.saturating_add(1);
         self.failures = 0;
+        self.cut_short = false;
         let time = health.ejection_time.saturating_mul(self.ejections);
         self.until = now.checked_add(time.min(health.max_ejection_time));
         true

@@ -15,6 +15,8 @@ mod balance;
 mod endpoint;
 mod health;
 mod members;
+#[cfg(test)]
+mod tests;
 
 pub use balance::Balance;
 pub use endpoint::{ActiveGuard, Endpoint, EndpointState};

@@ -1,0 +1,178 @@
+//! Reload: the task that owns all change.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use super::publish::{Publisher, publish};
+use super::resolve::Resolver;
+use super::snapshot::Snapshot;
+use super::watch::Watch;
+use super::{Order, Shared};
+use crate::config::{Config, ConfigErrors};
+
+/// The running control path; it stops when this is dropped.
+#[derive(Debug)]
+#[must_use = "the control path stops when this is dropped"]
+pub struct Running {
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A new name gets so long to resolve before its snapshot takes effect without it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A file is read when it has been quiet for so long: writers often write in several steps.
+const QUIET: Duration = Duration::from_millis(200);
+
+pub(super) async fn start(
+    shared: &Arc<Shared>,
+    mut publisher: Box<dyn Publisher>,
+) -> Result<Running, ConfigErrors> {
+    let inbox = shared
+        .inbox
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    let Some(inbox) = inbox else {
+        return Err(shared.errors("the control path was started before".to_owned()));
+    };
+    // Before the first look at the names: what changes from here on is noticed.
+    let watch = Watch::start(&shared.path)
+        .inspect_err(|error| {
+            tracing::warn!(%error, "the configuration is not watched; reload by SIGHUP or command");
+        })
+        .ok();
+    let hangup = signal(SignalKind::hangup())
+        .map_err(|error| shared.errors(format!("cannot listen for SIGHUP: {error}")))?;
+    let resolver = Resolver::start();
+    let first = shared.current.load_full();
+    resolver.follow(&first, PATIENCE).await;
+    publish(&mut *publisher, &shared.current, &first).map_err(|why| shared.errors(why))?;
+    log_in_force(&first);
+    let reloader = Reloader {
+        shared: Arc::clone(shared),
+        publisher,
+        resolver,
+    };
+    Ok(Running {
+        task: tokio::spawn(reloader.run(inbox, watch, hangup)),
+    })
+}
+
+struct Reloader {
+    shared: Arc<Shared>,
+    publisher: Box<dyn Publisher>,
+    resolver: Resolver,
+}
+
+impl Reloader {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Order>,
+        mut watch: Option<Watch>,
+        mut hangup: Signal,
+    ) {
+        let mut quiet_at: Option<Instant> = None;
+        loop {
+            let changed = async {
+                match &mut watch {
+                    Some(watch) => watch.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                order = inbox.recv() => {
+                    let Some(reply) = order else { return };
+                    // Whoever asked may have gone; the outcome is in `last_reload` as well.
+                    drop(reply.send(self.reload().await));
+                }
+                Some(()) = hangup.recv() => drop(self.reload().await),
+                () = changed => quiet_at = Some(Instant::now() + QUIET),
+                () = sleep_until(quiet_at.unwrap_or_else(Instant::now)), if quiet_at.is_some() => {
+                    quiet_at = None;
+                    drop(self.reload().await);
+                }
+            }
+        }
+    }
+
+    /// Reloads, and notes and logs how it went.
+    async fn reload(&mut self) -> Result<u64, ConfigErrors> {
+        let outcome = self.try_reload().await;
+        let mut last = self.shared.last();
+        last.at = SystemTime::now();
+        match &outcome {
+            Ok(_) => last.good += 1,
+            Err(errors) => {
+                last.bad += 1;
+                tracing::error!(
+                    errors = errors.count(),
+                    "configuration refused, the last good one stays in force\n{errors}"
+                );
+            }
+        }
+        last.errors = outcome.as_ref().err().cloned();
+        outcome
+    }
+
+    async fn try_reload(&mut self) -> Result<u64, ConfigErrors> {
+        let current = self.shared.current.load_full();
+        let Some((next, fingerprint)) = read(&self.shared, &current).await? else {
+            tracing::debug!(generation = current.generation, "configuration unchanged");
+            return Ok(current.generation);
+        };
+        self.resolver.follow(&next, PATIENCE).await;
+        if let Err(why) = publish(&mut *self.publisher, &self.shared.current, &next) {
+            self.resolver.follow(&current, Duration::ZERO).await;
+            return Err(self.shared.errors(why));
+        }
+        *self.shared.text() = fingerprint;
+        self.shared.generation.send_replace(next.generation);
+        log_in_force(&next);
+        Ok(next.generation)
+    }
+}
+
+/// The snapshot of the file as it is now, and its fingerprint; `None` when the file is that
+/// of the current one. Reading a large file takes a while, so it is done aside.
+async fn read(
+    shared: &Arc<Shared>,
+    current: &Arc<Snapshot>,
+) -> Result<Option<(Arc<Snapshot>, u128)>, ConfigErrors> {
+    let (file, current) = (Arc::clone(shared), Arc::clone(current));
+    let reading = tokio::task::spawn_blocking(move || {
+        let config = Config::load(&file.path)?;
+        let fingerprint = config.source.fingerprint();
+        if fingerprint == *file.text() {
+            return Ok(None);
+        }
+        config.check_reload((&current.instance, &current.settings))?;
+        Ok(Some((
+            Arc::new(Snapshot::build(&config, Some(&current))),
+            fingerprint,
+        )))
+    });
+    match reading.await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(shared.errors(format!("cannot read the configuration: {error}"))),
+    }
+}
+
+fn log_in_force(snapshot: &Snapshot) {
+    tracing::info!(
+        generation = snapshot.generation,
+        listeners = snapshot.listeners.len(),
+        routes = snapshot.routes.len(),
+        "configuration in force"
+    );
+}
