@@ -6,7 +6,8 @@
 )]
 
 use std::{
-    io,
+    fs::OpenOptions,
+    io::{self, Write as _},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
     os::fd::AsFd as _,
     panic,
@@ -21,15 +22,10 @@ use rustix::{
     thread::{UnshareFlags, unshare_unsafe},
 };
 
-/// Runs a test on a host of its own, or says why not. `CI=true` refuses to skip.
+/// Runs a test on a host of its own, or says why not.
 pub(crate) fn on_a_host(test: impl FnOnce() + Send + 'static) {
     if let Some(reason) = unable() {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "skipped in CI: {reason}"
-        );
-        println!("skipped: {reason}");
-        return;
+        return skip(reason);
     }
     let host = thread::spawn(|| {
         isolate().unwrap();
@@ -37,6 +33,28 @@ pub(crate) fn on_a_host(test: impl FnOnce() + Send + 'static) {
     });
     if let Err(cause) = host.join() {
         panic::resume_unwind(cause);
+    }
+}
+
+/// Prints why a test does not run and notes it in the file named by `CULVERT_SKIPS`, if any, for whoever
+/// counts. `CI=true` refuses to skip.
+fn skip(reason: &str) {
+    let test = thread::current()
+        .name()
+        .unwrap_or("unnamed test")
+        .to_owned();
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "{test} was to skip: {reason}"
+    );
+    eprintln!("skipped {test}: {reason}");
+    if let Some(list) = std::env::var_os("CULVERT_SKIPS") {
+        let mut list = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(list)
+            .unwrap();
+        writeln!(list, "{test}: {reason}").unwrap();
     }
 }
 
