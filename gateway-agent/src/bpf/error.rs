@@ -82,6 +82,11 @@ pub enum BpfError {
         /// Entries that it holds.
         capacity: usize,
     },
+    /// No map of that name.
+    UnknownMap {
+        /// The name.
+        name: String,
+    },
     /// More different sets of destinations than there are port classes.
     Classes,
     /// A name does not fit its map.
@@ -154,6 +159,10 @@ impl BpfError {
             Self::Full { name, .. } => {
                 format!("raise the size of {name}, then run `culvert detach` and start again")
             }
+            Self::UnknownMap { .. } => {
+                let names: Vec<_> = super::decode::names().collect();
+                format!("name one of {}", names.join(", "))
+            }
             Self::Classes => "use fewer different port ranges".into(),
             Self::NameTooLong { .. } => "use a shorter name".into(),
             Self::LocalRoute { .. } => "run as root or with CAP_NET_ADMIN".into(),
@@ -221,6 +230,7 @@ impl fmt::Display for BpfError {
                     "map {name} holds {capacity} entries, {wanted} are wanted"
                 )
             }
+            Self::UnknownMap { name } => write!(f, "no map is called {name}"),
             Self::Classes => write!(f, "more than 65535 different sets of destinations by port"),
             Self::NameTooLong { name, limit } => {
                 write!(

@@ -48,7 +48,11 @@ impl Kind {
         }
     }
 
-    fn of(number: u32) -> Option<Self> {
+    pub(crate) const fn is_per_cpu(self) -> bool {
+        matches!(self, Self::PerCpuHash | Self::PerCpuArray)
+    }
+
+    pub(crate) fn of(number: u32) -> Option<Self> {
         let all = [
             Self::Hash,
             Self::Array,

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod datapath;
+pub mod decode;
 mod error;
 mod events;
 mod layout;
@@ -19,6 +20,8 @@ mod logs;
 mod names;
 mod object;
 mod pins;
+pub mod probe;
+mod raw;
 pub mod steer;
 mod tables;
 
