@@ -1,7 +1,7 @@
 //! Reads the pinned maps of every instance back into rows for people and programs: `culvert maps`.
 //!
 //! Works with no agent, and beside one: it takes no lock and writes nothing. A map of another ABI, or of
-//! sizes that this ABI does not know, is an error that says so; its bytes can be had by [`raw`].
+//! sizes that this ABI does not know, is an error that says so; its bytes can be had by [`Pinned::raw`].
 
 mod rows;
 mod table;
