@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod bpffs;
 pub mod config;
+pub mod engines;
 mod home;
 pub mod netns;
 pub mod peers;

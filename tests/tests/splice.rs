@@ -1,111 +1,27 @@
-//! Two sockets become one stream: nothing is lost, changed or reordered, and every end is passed on.
+//! Two sockets become one stream: nothing is lost, changed or reordered.
 //!
-//! Each test runs on every engine in [`ENGINES`]; client and server must not be able to tell which.
+//! Each test runs on every engine; client and server must not be able to tell which. How streams
+//! end is in `ends.rs`.
 
-use std::io::ErrorKind;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use gateway_tests::agent::Agent;
 use gateway_tests::config::{PORT, listener, route};
+use gateway_tests::engines::{ENGINES, NAME, Scene, on_each_engine};
 use gateway_tests::peers::pair::{Pair, cross};
-use gateway_tests::peers::transfer::{Pattern, receive, receive_exact};
-use gateway_tests::peers::{
-    End, Server, acknowledged, connect, hellos, listen, read_to_end, reset,
-};
+use gateway_tests::peers::transfer::{Pattern, receive, transfer};
+use gateway_tests::peers::{Server, connect, hellos};
 use gateway_tests::topology::{Family, Topology, gateway, server};
 use gateway_tests::{skip, wait};
-use serde_json::Value;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
-
-/// The engines that this build of the agent has.
-const ENGINES: &[&str] = &["copy"];
-
-const NAME: &str = "web.example.com";
 
 /// Concurrent connections of the crowd test: four sockets each in this process, four in the
 /// agent's with pipes, both well below 20 000 descriptors.
 const CROWD: usize = 2_000;
-
-/// An agent with one route, and the server's socket in the test's own hands.
-struct Scene {
-    net: Topology,
-    agent: Agent,
-    listener: TcpListener,
-    engine: &'static str,
-}
-
-impl Scene {
-    async fn new(engine: &'static str, family: Family, more: &str) -> Result<Self> {
-        let net = Topology::new(1)?;
-        let address = server(family, 0, 443);
-        let listener_socket = listen(&net.servers[0], address)?;
-        let body = listener("")
-            + &route(NAME, &[address], "")
-            + &format!("engine {{ prefer = [\"{engine}\"] }}\n{more}\n");
-        let agent = Agent::start(&net.gateway, &body).await?;
-        Ok(Self {
-            net,
-            agent,
-            listener: listener_socket,
-            engine,
-        })
-    }
-
-    async fn pair(&self, family: Family) -> Result<Pair> {
-        Pair::join(
-            &self.net.client,
-            gateway(family, PORT),
-            NAME,
-            &self.listener,
-        )
-        .await
-    }
-
-    /// The record of the only connection; checks that the wanted engine did it.
-    async fn record(&self) -> Result<Value> {
-        let record = self.agent.logged(|_record| true).await?;
-        ensure!(
-            record["engine"] == self.engine,
-            "another engine than {}: {record}",
-            self.engine
-        );
-        Ok(record)
-    }
-}
-
-/// Runs a test on every engine with a fresh scene over IPv4.
-async fn on_each_engine<W>(test: impl Fn(Scene) -> W) -> Result<()>
-where
-    W: Future<Output = Result<()>>,
-{
-    if skip::without_root() {
-        return Ok(());
-    }
-    for engine in ENGINES {
-        let scene = Scene::new(engine, Family::V4, "").await?;
-        test(scene)
-            .await
-            .with_context(|| format!("engine {engine}"))?;
-    }
-    Ok(())
-}
-
-/// Sends a stream from one socket to the other and ends it there; both sums must agree.
-async fn transfer(mut from: TcpStream, mut to: TcpStream, pattern: Pattern) -> Result<()> {
-    let sending = tokio::spawn(async move {
-        let sum = pattern.send(&mut from).await?;
-        from.shutdown().await?;
-        anyhow::Ok((sum, from))
-    });
-    let received = receive(&mut to).await?;
-    let (sent, _from) = sending.await??;
-    ensure!(sent == received, "sent {sent:?}, received {received:?}");
-    Ok(())
-}
 
 /// Lengths around the sizes of segments, pages, pipes and buffers, up to 256 MiB.
 const LENGTHS: &[u64] = &[
@@ -203,42 +119,6 @@ async fn one_way(
 }
 
 #[tokio::test]
-async fn a_client_that_has_finished_still_hears_the_server() -> Result<()> {
-    on_each_engine(|scene| async move {
-        let mut pair = scene.pair(Family::V4).await?;
-        pair.client.write_all(b"question").await?;
-        pair.client.shutdown().await?;
-        let mut question = Vec::new();
-        assert_eq!(
-            read_to_end(&mut pair.server, &mut question).await?,
-            End::Fin
-        );
-        assert_eq!(question, b"question");
-        let length = 3_000_001;
-        transfer(pair.server, pair.client, Pattern { seed: 3, length }).await
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_server_that_has_finished_still_hears_the_client() -> Result<()> {
-    on_each_engine(|scene| async move {
-        let mut pair = scene.pair(Family::V4).await?;
-        pair.server.write_all(b"greeting").await?;
-        pair.server.shutdown().await?;
-        let mut greeting = Vec::new();
-        assert_eq!(
-            read_to_end(&mut pair.client, &mut greeting).await?,
-            End::Fin
-        );
-        assert_eq!(greeting, b"greeting");
-        let length = 3_000_001;
-        transfer(pair.client, pair.server, Pattern { seed: 4, length }).await
-    })
-    .await
-}
-
-#[tokio::test]
 async fn a_server_may_answer_before_the_client_has_said_all() -> Result<()> {
     on_each_engine(|scene| async move {
         let mut pair = scene.pair(Family::V4).await?;
@@ -246,72 +126,6 @@ async fn a_server_may_answer_before_the_client_has_said_all() -> Result<()> {
             cross(&mut pair.server, &mut pair.client, &[round; 777]).await?;
             cross(&mut pair.client, &mut pair.server, &[round; 333]).await?;
         }
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_reset_by_either_side_is_a_reset_for_the_other() -> Result<()> {
-    on_each_engine(|scene| async move {
-        for client_resets in [true, false] {
-            let mut pair = scene.pair(Family::V4).await?;
-            pair.check().await?;
-            let Pair { client, server } = pair;
-            let (gone, mut left) = if client_resets {
-                (client, server)
-            } else {
-                (server, client)
-            };
-            reset(gone)?;
-            let end = wait::within("the end", read_to_end(&mut left, &mut Vec::new())).await??;
-            assert_eq!(end, End::Reset, "client resets: {client_resets}");
-        }
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn what_was_sent_before_a_reset_arrives_before_it() -> Result<()> {
-    on_each_engine(|scene| async move {
-        for client_resets in [true, false] {
-            let pair = scene.pair(Family::V4).await?;
-            let Pair { client, server } = pair;
-            let (mut going, mut left) = if client_resets {
-                (client, server)
-            } else {
-                (server, client)
-            };
-            let pattern = Pattern {
-                seed: 5,
-                length: 200_000,
-            };
-            let sent = pattern.send(&mut going).await?;
-            acknowledged(&going).await?;
-            reset(going)?;
-            let received = receive_exact(&mut left, sent.length).await?;
-            assert_eq!(received, sent, "client resets: {client_resets}");
-            let end = wait::within("the end", read_to_end(&mut left, &mut Vec::new())).await??;
-            assert_eq!(end, End::Reset, "client resets: {client_resets}");
-        }
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_half_close_and_then_a_reset_is_a_reset() -> Result<()> {
-    on_each_engine(|scene| async move {
-        let mut pair = scene.pair(Family::V4).await?;
-        pair.client.shutdown().await?;
-        assert_eq!(
-            read_to_end(&mut pair.server, &mut Vec::new()).await?,
-            End::Fin
-        );
-        reset(pair.server)?;
-        let end = wait::within("the end", read_to_end(&mut pair.client, &mut Vec::new())).await??;
-        assert_eq!(end, End::Reset);
         Ok(())
     })
     .await
@@ -405,51 +219,6 @@ async fn echoed(mut client: TcpStream, hello: usize, seed: u64) -> Result<()> {
     let receiving = async { receive(&mut reader).await.map_err(anyhow::Error::from) };
     let (sent, received) = tokio::try_join!(sending, receiving)?;
     ensure!(sent == received, "sent {sent:?}, received {received:?}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_idle_connection_ends_after_the_idle_timeout() -> Result<()> {
-    if skip::without_root() {
-        return Ok(());
-    }
-    for engine in ENGINES {
-        let limits = "limits { idle_timeout = \"300ms\" }";
-        let scene = Scene::new(engine, Family::V4, limits).await?;
-        let mut pair = scene.pair(Family::V4).await?;
-        pair.check().await?;
-        let ended = wait::within("the end", pair.client.read(&mut [0; 1])).await?;
-        let ended = ended.or_else(|error| match error.kind() {
-            ErrorKind::ConnectionReset => Ok(0),
-            _ => Err(error),
-        })?;
-        assert_eq!(ended, 0);
-        assert!(scene.record().await?["reason"].to_string().contains("idle"));
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_half_closed_connection_ends_after_its_own_timeout() -> Result<()> {
-    if skip::without_root() {
-        return Ok(());
-    }
-    for engine in ENGINES {
-        let limits = "limits { half_close_timeout = \"300ms\" }";
-        let scene = Scene::new(engine, Family::V4, limits).await?;
-        let mut pair = scene.pair(Family::V4).await?;
-        pair.client.shutdown().await?;
-        assert_eq!(
-            read_to_end(&mut pair.server, &mut Vec::new()).await?,
-            End::Fin
-        );
-        wait::within("the end", read_to_end(&mut pair.client, &mut Vec::new())).await??;
-        assert!(
-            scene.record().await?["reason"]
-                .to_string()
-                .contains("half_close")
-        );
-    }
     Ok(())
 }
 

@@ -5,8 +5,9 @@
 
 use std::io;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use xxhash_rust::xxh3::Xxh3;
 
 /// What one end saw of a stream.
@@ -89,6 +90,19 @@ pub async fn receive_exact(reader: &mut (impl AsyncRead + Unpin), length: u64) -
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(sum)
+}
+
+/// Sends a stream from one socket to the other and ends it there; both sums must agree.
+pub async fn transfer(mut from: TcpStream, mut to: TcpStream, pattern: Pattern) -> Result<()> {
+    let sending = tokio::spawn(async move {
+        let sum = pattern.send(&mut from).await?;
+        from.shutdown().await?;
+        anyhow::Ok((sum, from))
+    });
+    let received = receive(&mut to).await?;
+    let (sent, _from) = sending.await??;
+    ensure!(sent == received, "sent {sent:?}, received {received:?}");
+    Ok(())
 }
 
 #[derive(Default)]
