@@ -39,6 +39,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         whole &= follow(&mut runner, &mut tally)?;
     }
+    if options.filter.is_some() {
+        // nextest counts what the filter leaves out as skipped.
+        tally.skipped = 0;
+    }
     let skipped = skipped(&skips)?;
     tally.skip(u32::try_from(skipped.len())?);
     skipped.iter().for_each(|skip| eprintln!("skipped {skip}"));
