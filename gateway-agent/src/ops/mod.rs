@@ -4,6 +4,7 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod host;
 pub mod log;
 pub mod metrics;
 pub mod systemd;
