@@ -4,6 +4,7 @@
 //! Every noun prints a table, or with `--json` exactly what the agent says. Tables go to stdout,
 //! errors to stderr.
 
+mod check;
 mod client;
 mod connections;
 mod drain;
@@ -18,6 +19,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::Config;
+use crate::control::Snapshot;
 use crate::ops::log;
 
 /// A mesh gateway: routes TLS by server name, never decrypts, and gets out of the way
@@ -35,6 +38,8 @@ const EXIT_CODES: &str = "Exit codes: 0 fine, 1 the answer is no, 2 usage or con
 enum Command {
     /// Run the agent
     Run(Run),
+    /// Check a configuration and this host: everything that is wrong, with remedies
+    Check(check::Check),
     /// Show routes with their endpoints and health
     Routes(routes::Routes),
     /// Show open connections
@@ -80,6 +85,27 @@ impl Agent {
     }
 }
 
+/// A running agent, or the configuration that one would run with
+#[derive(Debug, Args)]
+struct AgentOrFile {
+    /// Ask this configuration instead of a running agent
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["socket", "instance"])]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    agent: Agent,
+}
+
+impl AgentOrFile {
+    /// The snapshot that the file stands for; nothing when an agent is asked.
+    fn snapshot(&self) -> Result<Option<Snapshot>, Failure> {
+        let Some(file) = &self.config else {
+            return Ok(None);
+        };
+        let config = Config::load(file).map_err(|errors| Failure::Usage(errors.to_string()))?;
+        Ok(Some(Snapshot::build(&config, None)))
+    }
+}
+
 /// The same rule as in the configuration; it also keeps the name from leaving its directory.
 fn instance(name: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -122,6 +148,7 @@ impl Failure {
 pub fn main(run: impl FnOnce(Run) -> Result<(), Failure>) -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run(arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Routes(arguments) => routes::run(&arguments),
         Command::Connections(arguments) => connections::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),

@@ -24,6 +24,11 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// What `--json` prints where no agent is asked.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("texts and numbers serialize into memory")
+}
+
 /// A table with one line a row, so that the usual tools can sort and filter it; only on a
 /// terminal are cells wrapped to its width.
 pub(super) fn table<const N: usize>(

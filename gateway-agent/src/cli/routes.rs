@@ -1,10 +1,13 @@
 //! `culvert routes`: where server names go.
 
+use std::time::Instant;
+
 use clap::Args;
 
-use super::output::{print, table};
-use super::{Agent, Failure, format};
-use crate::ops::view::{Endpoint, Route};
+use super::output::{json, print, table};
+use super::{Agent, AgentOrFile, Failure, format};
+use crate::control::Snapshot;
+use crate::ops::view::{self, Endpoint, Route};
 
 /// Which routes
 #[derive(Debug, Args)]
@@ -15,25 +18,38 @@ pub(super) struct Routes {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    agent: Agent,
+    target: AgentOrFile,
 }
 
 pub(super) fn run(arguments: &Routes) -> Result<(), Failure> {
-    let query = arguments.name.as_deref().map(|name| ("name", name));
-    let reply = arguments
-        .agent
-        .client()
-        .get("/routes", query.as_slice())?
-        .success()?;
-    if arguments.json {
-        return print(&reply.body);
-    }
-    let routes: Vec<Route> = reply.read()?;
-    print(&if arguments.name.is_some() {
-        routes.iter().map(one).collect()
-    } else {
-        all(&routes)
+    let name = arguments.name.as_deref();
+    let (body, routes) = match arguments.target.snapshot()? {
+        Some(snapshot) => of_file(&snapshot, name)?,
+        None => of_agent(&arguments.target.agent, name)?,
+    };
+    print(&match (arguments.json, name) {
+        (true, _) => body,
+        (false, Some(_)) => routes.iter().map(one).collect(),
+        (false, None) => all(&routes),
     })
+}
+
+fn of_agent(agent: &Agent, name: Option<&str>) -> Result<(String, Vec<Route>), Failure> {
+    let query = name.map(|name| ("name", name));
+    let reply = agent.client().get("/routes", query.as_slice())?.success()?;
+    let routes = reply.read()?;
+    Ok((reply.body, routes))
+}
+
+/// What an agent would say that had just started: no endpoint has a history.
+fn of_file(snapshot: &Snapshot, name: Option<&str>) -> Result<(String, Vec<Route>), Failure> {
+    let routes = view::routes(snapshot, name, Instant::now());
+    match name {
+        Some(name) if routes.is_empty() => {
+            Err(Failure::No(format!("no route is or matches {name:?}")))
+        }
+        _ => Ok((json(&routes), routes)),
+    }
 }
 
 /// One line a route.
