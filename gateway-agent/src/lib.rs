@@ -1,5 +1,7 @@
 //! The agent, module by module in reading order.
 
+/// The wiring: what starts in which order, what stops in which order.
+pub mod app;
 /// The kernel half: programs, maps, links; the only module that names aya.
 pub mod bpf;
 /// The command line.

@@ -1,7 +1,7 @@
 //! The control path: configuration -> snapshot -> publish, again on every change.
 //!
-//! One task owns all change. It reloads when asked ([`Control::reload`]), on SIGHUP, and when the
-//! file changes; reloads never overlap. A configuration that is bad, or that cannot be put in
+//! One task owns all change. It reloads when asked ([`Control::reload`]; signals are the wiring's)
+//! and when the file changes; reloads never overlap. A configuration that is bad, or that cannot be put in
 //! force, changes nothing: the last good snapshot stays, and [`Control::last_reload`] and the log
 //! say why. The data path only reads one pointer.
 

@@ -3,7 +3,6 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -52,8 +51,6 @@ pub(super) async fn start(
             tracing::warn!(%error, "the configuration is not watched; reload by SIGHUP or command");
         })
         .ok();
-    let hangup = signal(SignalKind::hangup())
-        .map_err(|error| shared.errors(format!("cannot listen for SIGHUP: {error}")))?;
     let resolver = Resolver::start();
     let first = shared.current.load_full();
     resolver.follow(&first, PATIENCE).await;
@@ -65,7 +62,7 @@ pub(super) async fn start(
         resolver,
     };
     Ok(Running {
-        task: tokio::spawn(reloader.run(inbox, watch, hangup)),
+        task: tokio::spawn(reloader.run(inbox, watch)),
     })
 }
 
@@ -76,12 +73,7 @@ struct Reloader {
 }
 
 impl Reloader {
-    async fn run(
-        mut self,
-        mut inbox: mpsc::Receiver<Order>,
-        mut watch: Option<Watch>,
-        mut hangup: Signal,
-    ) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Order>, mut watch: Option<Watch>) {
         let mut quiet_at: Option<Instant> = None;
         loop {
             let changed = async {
@@ -96,7 +88,6 @@ impl Reloader {
                     // Whoever asked may have gone; the outcome is in `last_reload` as well.
                     drop(reply.send(self.reload().await));
                 }
-                Some(()) = hangup.recv() => drop(self.reload().await),
                 () = changed => quiet_at = Some(Instant::now() + QUIET),
                 () = sleep_until(quiet_at.unwrap_or_else(Instant::now)), if quiet_at.is_some() => {
                     quiet_at = None;

@@ -70,10 +70,8 @@ type Log = Box<dyn tracing::Subscriber + Send + Sync>;
 fn admin(wiring: &Arc<Wiring>) -> (Admin, Log) {
     let (log, level) = log::build(log::Form::Text, false, io::sink);
     level.set("info").unwrap();
-    let control = Control::fixed(snapshot(vec![
-        route("web.example.com"),
-        route("*.example.com"),
-    ]));
+    let routes = vec![route("web.example.com"), route("*.example.com")];
+    let control = Control::fixed(snapshot(routes), "culvert.hcl".as_ref());
     let registry = Arc::new(Registry::default());
     let metrics = Metrics::new(Sources {
         control: control.clone(),

@@ -8,7 +8,7 @@ use crate::proxy::registry::{Opened, Registration};
 fn metrics(routes: Vec<Arc<Route>>) -> (Metrics, Arc<Registry>) {
     let registry = Arc::new(Registry::default());
     let metrics = Metrics::new(Sources {
-        control: Control::fixed(snapshot(routes)),
+        control: Control::fixed(snapshot(routes), "culvert.hcl".as_ref()),
         registry: Arc::clone(&registry),
         dropped: Dropped::default(),
         steer: Box::new(|| {

@@ -111,8 +111,8 @@ async fn the_endpoint_is_told_who_the_client_is() {
         let record = rig.record().await;
         assert_eq!(record.prepended as usize, header.len());
         assert_eq!(
-            record.received as usize,
-            hello.len(),
+            record.received,
+            hello.len() as u64,
             "the header is no byte of the client"
         );
     }

@@ -73,7 +73,7 @@ impl Setup {
 
     fn start(self) -> Rig {
         let records = Arc::new(Records::default());
-        let control = Control::fixed(self.snapshot());
+        let control = Control::fixed(self.snapshot(), "test.hcl".as_ref());
         let observers: Vec<Arc<dyn Observer>> = vec![Arc::clone(&records) as _];
         let permits = Permits::new(self.permits);
         let gateway = Arc::new(Gateway::new(

@@ -1,0 +1,351 @@
+//! The agent's life: start, serve, follow signals, drain.
+
+use std::sync::atomic::AtomicU8;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Context as _;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::inheritance::ServiceManager;
+use super::publication::{Publication, lock};
+use super::state::{Ender, State};
+use super::steering::Steering;
+use super::{Failure, Options};
+use crate::control::snapshot::Snapshot;
+use crate::control::{Control, Running};
+use crate::drain::{self, Drain};
+use crate::ops::access_log::AccessLog;
+use crate::ops::admin::{self, Admin, AdminSocket};
+use crate::ops::metrics::{self, Metrics};
+use crate::ops::systemd::Inherited;
+use crate::ops::{log, systemd};
+use crate::proxy::Gateway;
+use crate::proxy::accept::Acceptors;
+use crate::proxy::permits::Permits;
+use crate::proxy::record::Observer;
+use crate::proxy::registry::Registry;
+use crate::proxy::splice::Pipes;
+use crate::sys::descriptors;
+
+/// What the process was given.
+pub(super) struct Host<'a> {
+    pub(super) inherited: Inherited,
+    pub(super) descriptors: u64,
+    pub(super) cores: usize,
+    /// The runtime of connections.
+    pub(super) connections: &'a Handle,
+}
+
+/// Starts everything, serves until told to end, and ends in order.
+pub(super) async fn live(options: Options<'_>, host: Host<'_>) -> Result<(), Failure> {
+    let control = Control::load(options.config).map_err(Failure::Configuration)?;
+    let mut signals = Signals::new()?;
+    let mut agent = Agent::start(options, host, control).await?;
+    let timeout = agent.follow(&mut signals).await;
+    agent.end(timeout, &mut signals).await;
+    Ok(())
+}
+
+/// The running agent.
+struct Agent {
+    control: Control,
+    /// Follows the configuration until it is dropped.
+    _following: Running,
+    gateway: Arc<Gateway>,
+    acceptors: Arc<Mutex<Option<Acceptors>>>,
+    steering: Arc<Mutex<Steering>>,
+    state: Arc<State>,
+    metrics: Metrics,
+    access_log: Arc<AccessLog>,
+    drain: Drain,
+    wishes: mpsc::Receiver<Option<Duration>>,
+    /// Admin, watchers, resolvers: aborted when the agent is dropped.
+    background: JoinSet<()>,
+    /// Ends the admin interface in order.
+    admin_shutdown: watch::Sender<bool>,
+}
+
+impl Agent {
+    async fn start(
+        options: Options<'_>,
+        host: Host<'_>,
+        control: Control,
+    ) -> Result<Self, Failure> {
+        let snapshot = control.snapshot();
+        let settings = &snapshot.settings;
+        let level = options
+            .log_level
+            .unwrap_or_else(|| settings.log.level.label());
+        let level = log::start(options.log_form, level).context("start logging")?;
+        report_foreign(&host.inherited);
+        // Also the lock of the instance: a second agent ends here.
+        let socket = AdminSocket::bind(&settings.admin.socket).context("open the admin socket")?;
+        let access_log = AccessLog::to_stdout(settings.log.access);
+        let access_log = Arc::new(access_log.context("start the access log")?);
+        let steering = Steering::open(&snapshot).map_err(|error| {
+            anyhow::anyhow!("steering is required: {error}; {}", error.remedy())
+        })?;
+        let counts: Arc<dyn Observer> = steering.counts();
+        let steering = Arc::new(Mutex::new(steering));
+        let registry: Arc<Registry> = Arc::default();
+        let metrics = Metrics::new(metrics::Sources {
+            control: control.clone(),
+            registry: Arc::clone(&registry),
+            dropped: access_log.dropped(),
+            steer: steer_counts(&steering),
+        });
+        let budget = descriptors::budget(host.descriptors, snapshot.limits.connections);
+        metrics.set_connection_limit(budget.connections);
+        let observers: Vec<Arc<dyn Observer>> = vec![
+            Arc::new(metrics.clone()),
+            Arc::clone(&access_log) as _,
+            counts,
+        ];
+        let (permits, pipes) = (Permits::new(budget.connections), Pipes::new(budget.pipes));
+        let gateway = Gateway::new(control.clone(), registry, observers, permits, pipes);
+        let gateway = Arc::new(gateway);
+        let (drain, drain_watch) = drain::channel();
+        let manager = Box::new(ServiceManager::new(host.inherited));
+        let acceptors = Acceptors::new(
+            Arc::clone(&gateway),
+            drain_watch,
+            host.connections.clone(),
+            manager,
+            host.cores,
+        );
+        let acceptors = Arc::new(Mutex::new(Some(acceptors)));
+        let (ender, wishes) = mpsc::channel(1);
+        let state = Arc::new(State {
+            gateway: Arc::clone(&gateway),
+            steering: Arc::clone(&steering),
+            level: level.clone(),
+            descriptors: host.descriptors,
+            started: (SystemTime::now(), Instant::now()),
+            phase: AtomicU8::new(0),
+        });
+        let publication = Publication {
+            gateway: Arc::clone(&gateway),
+            acceptors: Arc::clone(&acceptors),
+            steering: Arc::clone(&steering),
+            metrics: metrics.clone(),
+            access_log: Arc::clone(&access_log),
+            level: level.clone(),
+            configured_level: settings.log.level,
+            descriptors: host.descriptors,
+        };
+        let mut background = JoinSet::new();
+        // What fails here is the host's fault, not the file's: an address in use, a kernel that refuses.
+        let following = control.start(Box::new(publication)).await;
+        let following = following.map_err(anyhow::Error::new)?;
+        background.spawn(systemd::keep_alive());
+        background.spawn(keep_counts(Arc::clone(&steering)));
+        let (admin_shutdown, shutdown) = watch::channel(false);
+        let admin = Admin {
+            control: control.clone(),
+            registry: Arc::clone(&gateway.registry),
+            metrics: metrics.clone(),
+            level,
+            status: Arc::clone(&state) as _,
+            drainer: Arc::new(Ender { wishes: ender }),
+        };
+        serve_admin(&mut background, &snapshot, socket, admin, &shutdown).await?;
+        state.ready();
+        systemd::ready();
+        tracing::info!(
+            generation = snapshot.generation,
+            listeners = snapshot.listeners.len(),
+            routes = snapshot.routes.len(),
+            connection_limit = budget.connections,
+            "ready"
+        );
+        Ok(Self {
+            control,
+            _following: following,
+            gateway,
+            acceptors,
+            steering,
+            state,
+            metrics,
+            access_log,
+            drain,
+            wishes,
+            background,
+            admin_shutdown,
+        })
+    }
+
+    /// Follows signals and wishes until one says to end; the timeout that it named.
+    async fn follow(&mut self, signals: &mut Signals) -> Option<Duration> {
+        loop {
+            tokio::select! {
+                asked = signals.next() => match asked {
+                    Asked::Reload => self.reload().await,
+                    Asked::End => return None,
+                },
+                wish = self.wishes.recv() => return wish.flatten(),
+            }
+        }
+    }
+
+    async fn reload(&self) {
+        systemd::reloading();
+        match self.control.reload().await {
+            Ok(generation) => tracing::info!(generation, "reloaded"),
+            // The control path has said why already.
+            Err(_errors) => systemd::status("last reload failed: an older configuration serves"),
+        }
+        systemd::ready();
+    }
+
+    /// Ends in order: no new connections, open ones until the timeout, then the rest.
+    async fn end(mut self, timeout: Option<Duration>, signals: &mut Signals) {
+        let configured = self.control.snapshot().limits.drain_timeout;
+        let timeout = timeout.unwrap_or(configured);
+        self.state.draining();
+        self.metrics.set_draining();
+        systemd::stopping();
+        let open = self.gateway.permits.open();
+        tracing::info!(open, timeout = ?timeout, "draining");
+        let acceptors = lock(&self.acceptors).take();
+        let acceptors_closed = async {
+            if let Some(acceptors) = acceptors {
+                acceptors.close().await;
+            }
+        };
+        acceptors_closed.await;
+        tokio::select! {
+            finished = self.drain.finish(timeout) => tracing::info!(finished, "drained"),
+            () = signals.end() => tracing::warn!("told again to end: open connections are cut"),
+        }
+        if let Some(accounts) = lock(&self.steering).accounts()
+            && let Err(error) = accounts.flush()
+        {
+            tracing::warn!(%error, "write the last counts");
+        }
+        self.admin_shutdown.send_replace(true);
+        let admin_done = async { while self.background.join_next().await.is_some() {} };
+        if tokio::time::timeout(GOODBYE, admin_done).await.is_err() {
+            self.background.abort_all();
+        }
+        self.access_log.finish(GOODBYE);
+    }
+}
+
+/// How long the admin interface and the access log may take to finish what they are at.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+async fn serve_admin(
+    background: &mut JoinSet<()>,
+    snapshot: &Snapshot,
+    socket: AdminSocket,
+    admin: Admin,
+    shutdown: &watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    if let Some(address) = snapshot.settings.admin.metrics {
+        let listener = tokio::net::TcpListener::bind(address).await;
+        let listener =
+            listener.with_context(|| format!("listen for metrics on {address}: choose another"))?;
+        let served = admin::serve_metrics(listener, admin.clone(), told(shutdown.clone()));
+        background.spawn(async move { report("metrics", served.await) });
+    }
+    let served = admin::serve_socket(socket, admin, told(shutdown.clone()));
+    background.spawn(async move { report("admin socket", served.await) });
+    Ok(())
+}
+
+async fn told(mut shutdown: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is the same end.
+    if shutdown.wait_for(|told| *told).await.is_err() {}
+}
+
+fn report(what: &str, served: std::io::Result<()>) {
+    if let Err(error) = served {
+        tracing::error!(what, %error, "admin interface ended");
+    }
+}
+
+fn report_foreign(inherited: &Inherited) {
+    for foreign in &inherited.foreign {
+        tracing::warn!("{foreign}");
+    }
+}
+
+fn steer_counts(
+    steering: &Arc<Mutex<Steering>>,
+) -> Box<dyn Fn() -> Vec<metrics::SteerCount> + Send + Sync> {
+    let steering = Arc::clone(steering);
+    Box::new(move || {
+        let steering = lock(&steering);
+        let stats = steering.datapath().map(|datapath| datapath.route_stats());
+        let stats = stats.transpose().unwrap_or_default().unwrap_or_default();
+        let count = |stat: crate::bpf::RouteStat| metrics::SteerCount {
+            datacenter: stat.datacenter,
+            service: stat.service,
+            lookups: stat.kernel.lookups,
+            connections: stat.agent.connections,
+        };
+        stats.into_iter().map(count).collect()
+    })
+}
+
+/// Writes the counts by destination to their map each second, and follows the kernel's events
+/// from the moment there is a kernel half.
+async fn keep_counts(steering: Arc<Mutex<Steering>>) {
+    let mut events = JoinSet::new();
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        seconds.tick().await;
+        let mut steering = lock(&steering);
+        if let Some(accounts) = steering.accounts()
+            && let Err(error) = accounts.flush()
+        {
+            tracing::warn!(%error, "write counts by destination");
+        }
+        for reader in steering.take_readers() {
+            events.spawn(reader);
+        }
+    }
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Reload,
+    End,
+}
+
+/// The signals that the agent follows.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let follow = |kind| signal(kind).context("follow signals");
+        Ok(Self {
+            hangup: follow(SignalKind::hangup())?,
+            terminate: follow(SignalKind::terminate())?,
+            interrupt: follow(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for a signal. Cancel safe.
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _signal = self.hangup.recv() => Asked::Reload,
+            _signal = self.terminate.recv() => Asked::End,
+            _signal = self.interrupt.recv() => Asked::End,
+        }
+    }
+
+    /// Waits for a signal to end. Cancel safe.
+    async fn end(&mut self) {
+        while self.next().await != Asked::End {}
+    }
+}
