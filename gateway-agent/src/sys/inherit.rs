@@ -20,6 +20,10 @@ pub fn passed() -> io::Result<Vec<(OwnedFd, String)>> {
     if TAKEN.swap(true, Ordering::Relaxed) {
         return Ok(Vec::new());
     }
+    // None passed: then the list of names, which the crate insists on, may be there and empty.
+    if std::env::var_os("LISTEN_FDS").is_none_or(|count| count == "0") {
+        return Ok(Vec::new());
+    }
     let passed = sd_notify::listen_fds_with_names(false)?;
     Ok(passed
         .map(|(raw, name)| {
