@@ -1,6 +1,13 @@
 //! The datapath's life: open, feed, take apart.
 
-use std::{collections::BTreeSet, fmt, os::fd::BorrowedFd, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    os::fd::BorrowedFd,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use gateway_common::abi::{
     counter::SteerCount,
@@ -160,7 +167,8 @@ impl Datapath {
     }
 
     /// Gives a listener its socket for a family: a listening TCP socket, any member of its SO_REUSEPORT
-    /// group. When that member closes the slot is empty, even if others live: set another.
+    /// group. When that member closes the slot is empty, even if others live: set another. An IPv6 socket
+    /// that takes IPv4 too may stand in both slots.
     pub fn set_listener(
         &mut self,
         listener: u32,
@@ -291,7 +299,11 @@ pub struct RouteStat {
 fn wait_for_programs() {
     // A grace period of RCU, which programs run under. Kernels booted with `nohz_full` have no such
     // command: then any time longer than a softirq may take will do.
-    if membarrier(MembarrierCommand::Global).is_err() {
-        std::thread::park_timeout(core::time::Duration::from_millis(50));
+    if membarrier(MembarrierCommand::Global).is_ok() {
+        return;
+    }
+    let end = Instant::now() + Duration::from_millis(50);
+    while let Some(rest) = end.checked_duration_since(Instant::now()) {
+        thread::park_timeout(rest);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn load(settings: &Settings, pins: &Pins) -> Result<Loaded, BpfError>
     let bytes = object::embedded().ok_or(BpfError::NoObject)?;
     let current = pins.current();
     if current.exists() {
-        let sizes = adoptable(&current)?;
+        let sizes = adoptable(settings, &current)?;
         let mut object = open(bytes, &current, &sizes)?;
         pin(attach(&mut object)?, &pins.next_link())?;
         pins.replace_link()?;
@@ -38,26 +38,46 @@ pub(crate) fn load(settings: &Settings, pins: &Pins) -> Result<Loaded, BpfError>
             adopted: true,
         });
     }
-    let sizes: Vec<_> = layout::ALL
-        .iter()
-        .map(|map| map.entries(settings))
-        .collect();
     let aside = pins.aside()?;
-    let mut object = open(bytes, &aside, &sizes)?;
-    pin(attach(&mut object)?, &aside.join(STEER_LINK))?;
-    pins.activate(&aside)?;
+    let filled = fill(settings, bytes, &aside).and_then(|object| {
+        pins.activate(&aside)?;
+        Ok(object)
+    });
+    let object = filled.inspect_err(|_| pins.discard(&aside))?;
     Ok(Loaded {
         object,
         adopted: false,
     })
 }
 
-/// Entries of the pinned maps, after a look that each is what this ABI says.
-fn adoptable(current: &Path) -> Result<Vec<u32>, BpfError> {
-    layout::ALL
+/// Cold start: makes and pins maps and link in an empty directory.
+fn fill(settings: &Settings, bytes: &[u8], aside: &Path) -> Result<Ebpf, BpfError> {
+    let sizes: Vec<_> = layout::ALL
         .iter()
-        .map(|map| Ok(check(map, &current.join(map.name))?.max_entries()))
-        .collect()
+        .map(|map| map.entries(settings))
+        .collect();
+    let mut object = open(bytes, aside, &sizes)?;
+    pin(attach(&mut object)?, &aside.join(STEER_LINK))?;
+    Ok(object)
+}
+
+/// Entries of the pinned maps, after a look that each is what this ABI says.
+fn adoptable(settings: &Settings, current: &Path) -> Result<Vec<u32>, BpfError> {
+    let entries = |map: &Layout| {
+        let entries = check(map, &current.join(map.name))?.max_entries();
+        let wanted = map.entries(settings);
+        if entries != wanted {
+            let map = map.name;
+            tracing::warn!(
+                map,
+                entries,
+                wanted,
+                "pinned map keeps its size until `culvert detach`"
+            );
+        }
+        Ok(entries)
+    };
+    layout::ALL.iter().map(entries).collect()
 }
 
 /// Compares a pin with its layout: the loader takes any map that is pinned under a name.

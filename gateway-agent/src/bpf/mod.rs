@@ -1,6 +1,6 @@
 //! The kernel half's handle in the agent, and the only module that names aya.
 //!
-//! [`Datapath`] loads and attaches the programs and is the one writer of the agent's maps. State lives
+//! `Datapath` loads and attaches the programs and is the one writer of the agent's maps. State lives
 //! in the kernel, pinned in bpffs under `culvert/<instance>/abi-<n>`: it outlives the agent, and the
 //! next agent of that instance adopts it. While no agent holds listening sockets, `steer` passes every
 //! flow and the kernel answers as for any port that nobody listens on.

@@ -76,6 +76,13 @@ impl Pins {
         fs::rename(aside, self.current()).map_err(failed("rename", aside))
     }
 
+    /// Removes what a failed start put aside. If that fails too, the next start does it.
+    pub(crate) fn discard(&self, aside: &Path) {
+        if let Err(error) = remove_dir(aside) {
+            tracing::debug!(%error, "what was put aside stays until the next start");
+        }
+    }
+
     /// Where to pin a link before [`replace_link`] puts it in its place.
     pub(crate) fn next_link(&self) -> PathBuf {
         self.current().join(STEER_LINK_NEXT)

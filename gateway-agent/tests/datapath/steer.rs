@@ -7,6 +7,7 @@
 use std::{
     io::ErrorKind,
     net::TcpListener,
+    os::fd::AsFd as _,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -15,7 +16,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gateway_agent::bpf::{Event, EventCode, Family, Plan, SteerCount};
+use gateway_agent::bpf::{
+    Accounts, Datapath, Event, EventCode, EventReader, Family, KernelLog, Plan, SteerCount,
+};
 
 use crate::host::{Gateway, connect, on_a_host, to};
 
@@ -128,7 +131,7 @@ fn every_member_of_a_reuseport_group_gets_connections() {
         let group: Vec<_> = (0..4).map(|_| member()).collect();
         gateway
             .datapath
-            .set_listener(id, Family::V4, std::os::fd::AsFd::as_fd(&group[0]))
+            .set_listener(id, Family::V4, group[0].as_fd())
             .unwrap();
         gateway.publish(&[to("192.0.2.0/24", 443, 443, id, 0)]);
         let clients: Vec<_> = (0..200)
@@ -158,6 +161,44 @@ fn member() -> TcpListener {
 
 fn waiting(socket: &TcpListener) -> usize {
     std::iter::from_fn(|| socket.accept().ok()).count()
+}
+
+#[test]
+fn a_socket_for_both_families_can_stand_in_both_slots() {
+    on_a_host(|| {
+        let mut gateway = Gateway::open("a");
+        let id = gateway.datapath.listener_id("tls").unwrap();
+        let socket = TcpListener::bind("[::]:8443").unwrap();
+        gateway
+            .datapath
+            .set_listener(id, Family::V4, socket.as_fd())
+            .unwrap();
+        gateway
+            .datapath
+            .set_listener(id, Family::V6, socket.as_fd())
+            .unwrap();
+        gateway.publish(&[
+            to("192.0.2.0/24", 443, 443, id, 0),
+            to("fd00:9::/64", 443, 443, id, 0),
+        ]);
+        for (address, local) in [
+            ("192.0.2.1:443", "[::ffff:192.0.2.1]:443"),
+            ("[fd00:9::1]:443", "[fd00:9::1]:443"),
+        ] {
+            let _client = connect(address).unwrap();
+            let (connection, _) = socket.accept().unwrap();
+            assert_eq!(connection.local_addr().unwrap(), local.parse().unwrap());
+        }
+    });
+}
+
+#[test]
+fn readers_and_the_datapath_can_move_to_tasks() {
+    fn sendable<T: Send + 'static>() {}
+    sendable::<Datapath>();
+    sendable::<EventReader>();
+    sendable::<KernelLog>();
+    sendable::<Accounts>();
 }
 
 #[test]
@@ -249,7 +290,7 @@ fn a_plan_that_does_not_fit_leaves_the_one_before_in_force() {
             destinations: 2,
             ..crate::host::settings("a")
         };
-        let datapath = gateway_agent::bpf::Datapath::open(&small).unwrap();
+        let datapath = Datapath::open(&small).unwrap();
         let mut gateway = Gateway {
             datapath,
             sockets: Vec::new(),
