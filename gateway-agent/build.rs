@@ -11,13 +11,23 @@ use std::{
 
 const OBJECT: &str = "CULVERT_BPF_OBJECT";
 
-fn main() -> io::Result<()> {
+fn main() {
     println!("cargo::rerun-if-env-changed={OBJECT}");
     println!("cargo::rerun-if-changed=build.rs");
-    let Some(object) = find()? else { return Ok(()) };
-    let copy = Path::new(&variable("OUT_DIR")?).join("culvert-bpf");
-    fs::copy(&object, copy)?;
-    println!("cargo::rustc-cfg=culvert_bpf");
+    if let Err(error) = embed() {
+        println!("cargo::error=cannot embed the kernel object: {error}");
+    }
+}
+
+/// Copies the object to where the crate includes it from, if there is one.
+fn embed() -> io::Result<()> {
+    if let Some(object) = find()? {
+        fs::copy(
+            &object,
+            Path::new(&variable("OUT_DIR")?).join("culvert-bpf"),
+        )?;
+        println!("cargo::rustc-cfg=culvert_bpf");
+    }
     Ok(())
 }
 
@@ -27,10 +37,7 @@ fn find() -> io::Result<Option<PathBuf>> {
         let named = PathBuf::from(named);
         println!("cargo::rerun-if-changed={}", named.display());
         if !named.is_file() {
-            let text = format!(
-                "{OBJECT} names {}, which is no file: unset it",
-                named.display()
-            );
+            let text = format!("{OBJECT} names {}, which is no file", named.display());
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
         return Ok(Some(named));
