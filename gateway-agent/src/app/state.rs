@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use super::publication::lock;
 use super::steering::Steering;
 use crate::bpf::Availability;
-use crate::control::LastReload;
 use crate::control::snapshot::{EngineKind, Snapshot};
 use crate::ops::admin::{Drainer, StatusSource};
 use crate::ops::log::LevelHandle;
@@ -61,7 +60,6 @@ impl StatusSource for State {
             phase: self.phase(),
             started,
             uptime: since.elapsed(),
-            last_reload: Some(last_reload(&self.gateway.control.last_reload())),
             listener_problems: unsteered(&snapshot, why.as_deref()),
             engines: engines(&snapshot),
             steer: view::Steer {
@@ -78,16 +76,6 @@ impl StatusSource for State {
             },
             log_level: self.level.current(),
         }
-    }
-}
-
-fn last_reload(last: &LastReload) -> view::LastReload {
-    view::LastReload {
-        ok: last.ok(),
-        at: view::timestamp(last.at),
-        errors: last.errors.iter().map(ToString::to_string).collect(),
-        succeeded: last.good,
-        failed: last.bad,
     }
 }
 

@@ -8,9 +8,11 @@ mod check;
 mod client;
 mod connections;
 mod drain;
+mod explain;
 mod format;
 mod log_level;
 mod output;
+mod reload;
 mod routes;
 mod status;
 
@@ -42,10 +44,14 @@ enum Command {
     Check(check::Check),
     /// Show routes with their endpoints and health
     Routes(routes::Routes),
+    /// Explain where a connection goes: the chain of decisions for a server name
+    Explain(explain::Explain),
     /// Show open connections
     Connections(connections::Connections),
     /// Show the state of the agent: configuration, listeners, engines, limits
     Status(status::Status),
+    /// Take over the changed configuration; a bad one changes nothing
+    Reload(reload::Reload),
     /// End the agent in order: no new connections, open ones may finish
     Drain(drain::Drain),
     /// Show or change the level of the agent's own log
@@ -150,8 +156,10 @@ pub fn main(run: impl FnOnce(Run) -> Result<(), Failure>) -> ExitCode {
         Command::Run(arguments) => run(arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Routes(arguments) => routes::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Connections(arguments) => connections::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Reload(arguments) => reload::run(&arguments),
         Command::Drain(arguments) => drain::run(&arguments),
         Command::LogLevel(arguments) => log_level::run(&arguments),
     };

@@ -57,7 +57,7 @@ pub(super) fn table<const N: usize>(
 }
 
 /// Cells may hold what a client sent: nothing of it may control the terminal or break the row.
-fn visible(cell: &str) -> String {
+pub(super) fn visible(cell: &str) -> String {
     if cell.is_empty() {
         return "-".to_owned();
     }

@@ -68,24 +68,24 @@ fn render(status: &view::Status) -> String {
 }
 
 fn configuration(status: &view::Status) -> String {
-    let generation = format!("generation {}", status.generation);
-    match &status.last_reload {
-        None => generation,
-        Some(reload) if reload.ok => format!("{generation}, reloaded {}", reload.at),
-        Some(reload) => format!(
-            "{generation}, THE RELOAD OF {} FAILED: see below",
+    let (generation, reload) = (status.generation, &status.last_reload);
+    if reload.ok {
+        format!("generation {generation}, last reload {}", reload.at)
+    } else {
+        format!(
+            "generation {generation}, THE RELOAD OF {} FAILED: see below",
             reload.at
-        ),
+        )
     }
 }
 
 /// What the last reload found wrong, whole.
 fn errors(status: &view::Status) -> String {
-    let failed = status.last_reload.iter().filter(|reload| !reload.ok);
-    failed
-        .flat_map(|reload| &reload.errors)
-        .map(|error| format!("\n{}\n", error.trim_end()))
-        .collect()
+    if status.last_reload.ok {
+        String::new()
+    } else {
+        format!("\n{}\n", status.last_reload.text.trim_end())
+    }
 }
 
 fn listeners(listeners: &[Listener]) -> String {
@@ -138,13 +138,14 @@ mod tests {
             uptime_ms: 1000,
             phase: Phase::Ready,
             generation: 3,
-            last_reload: Some(view::LastReload {
+            last_reload: view::LastReload {
                 ok: false,
                 at: "2023-11-14T22:13:20.123Z".into(),
-                errors: vec!["error: unknown attribute\n".into()],
+                errors: Vec::new(),
+                text: "error: unknown attribute\n".into(),
                 succeeded: 2,
                 failed: 1,
-            }),
+            },
             routes: 2,
             listeners: vec![Listener {
                 name: "tls".into(),

@@ -149,7 +149,6 @@ pub(super) fn runtime() -> Runtime {
         phase: Phase::Ready,
         started: SystemTime::UNIX_EPOCH,
         uptime: Duration::from_secs(90),
-        last_reload: None,
         listener_problems: vec![("tls".into(), "cannot bind".into())],
         engines: vec![Engine {
             name: "copy".into(),

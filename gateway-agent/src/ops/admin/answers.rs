@@ -1,16 +1,19 @@
 //! One function for each request.
 
 use core::time::Duration;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::Admin;
+use crate::control;
 use crate::ops::{metrics, view};
 
 /// `GET /health`: the agent answers, so it lives.
@@ -37,10 +40,7 @@ pub(super) async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
 
 /// `GET /status`.
 pub(super) async fn status(State(admin): State<Admin>) -> Json<view::Status> {
-    Json(view::status(
-        &admin.control.snapshot(),
-        admin.status.runtime(),
-    ))
+    Json(view::status(&admin.control, admin.status.runtime()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,7 +52,7 @@ pub(super) struct RoutesQuery {
 /// `GET /routes[?name=]`: all routes, or the one a name is or matches (none: 404).
 pub(super) async fn routes(
     State(admin): State<Admin>,
-    query: Result<Query<RoutesQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<RoutesQuery>, QueryRejection>,
 ) -> Result<Json<Vec<view::Route>>, Refused> {
     let Query(query) = query.map_err(|error| Refused::bad(error.body_text()))?;
     let found = view::routes(
@@ -72,6 +72,44 @@ pub(super) async fn routes(
 /// `GET /connections`.
 pub(super) async fn connections(State(admin): State<Admin>) -> Json<Vec<view::Connection>> {
     Json(view::connections(&admin.registry, Instant::now()))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExplainQuery {
+    name: String,
+    from: Option<String>,
+    listener: Option<String>,
+}
+
+/// `GET /explain?name=[&from=][&listener=]`: an empty name stands for a hello without one.
+pub(super) async fn explain(
+    State(admin): State<Admin>,
+    query: Result<Query<ExplainQuery>, QueryRejection>,
+) -> Result<Json<view::Explanation>, Refused> {
+    let Query(query) = query.map_err(|error| Refused::bad(error.body_text()))?;
+    let from = query.from.map(|from| {
+        from.parse::<IpAddr>()
+            .map_err(|error| Refused::bad(format!("from {from:?}: {error}, expected an address")))
+    });
+    let (from, listener) = (from.transpose()?, query.listener.as_deref());
+    let snapshot = admin.control.snapshot();
+    let chain = control::explain::explain(&snapshot, &query.name, from, listener, Instant::now());
+    Ok(Json(chain.into()))
+}
+
+/// `POST /reload`: 422 when the new configuration is not taken.
+pub(super) async fn reload(
+    State(admin): State<Admin>,
+) -> Result<Json<view::Reloaded>, (StatusCode, Json<view::ReloadRefused>)> {
+    match admin.control.reload().await {
+        Ok(generation) => Ok(Json(view::Reloaded { generation })),
+        Err(errors) => {
+            let stays = admin.control.snapshot().generation;
+            let refused = view::ReloadRefused::new(stays, &errors);
+            Err((StatusCode::UNPROCESSABLE_ENTITY, Json(refused)))
+        }
+    }
 }
 
 /// `POST /drain`, with an optional [`view::DrainRequest`].

@@ -99,6 +99,8 @@ fn full(admin: Admin) -> Router {
         .route("/status", get(answers::status))
         .route("/routes", get(answers::routes))
         .route("/connections", get(answers::connections))
+        .route("/explain", get(answers::explain))
+        .route("/reload", post(answers::reload))
         .route("/drain", post(answers::drain))
         .route(
             "/log-level",

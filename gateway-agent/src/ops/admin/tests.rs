@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::control::Snapshot;
 use crate::ops::access_log::Dropped;
 use crate::ops::fixtures::{route, runtime, snapshot};
 use crate::ops::log;
@@ -46,10 +47,18 @@ impl Drainer for Wiring {
 }
 
 fn start() -> Rig {
+    let snapshot = snapshot(vec![route("web.example.com"), route("*.example.com")]);
+    start_with(Control::fixed(
+        snapshot,
+        "/nonexistent/culvert.hcl".as_ref(),
+    ))
+}
+
+fn start_with(control: Control) -> Rig {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("admin.sock");
     let wiring = Arc::new(Wiring::default());
-    let (admin, log) = admin(&wiring);
+    let (admin, log) = admin(&wiring, control);
     let (stop, stopped) = oneshot::channel();
     let bound = AdminSocket::bind(&socket).unwrap();
     let stopped = async { drop(stopped.await) };
@@ -67,11 +76,9 @@ fn start() -> Rig {
 type Log = Box<dyn tracing::Subscriber + Send + Sync>;
 
 /// What the interface answers from, and the log whose level it changes.
-fn admin(wiring: &Arc<Wiring>) -> (Admin, Log) {
+fn admin(wiring: &Arc<Wiring>, control: Control) -> (Admin, Log) {
     let (log, level) = log::build(log::Form::Text, false, io::sink);
     level.set("info").unwrap();
-    let routes = vec![route("web.example.com"), route("*.example.com")];
-    let control = Control::fixed(snapshot(routes), "culvert.hcl".as_ref());
     let registry = Arc::new(Registry::default());
     let metrics = Metrics::new(Sources {
         control: control.clone(),
@@ -196,11 +203,72 @@ async fn the_log_level_is_set_and_a_bad_one_refused() {
 }
 
 #[tokio::test]
+async fn explain_answers_for_any_name_and_refuses_a_bad_source() {
+    let rig = start();
+    let (code, body) = rig
+        .ask("GET", "/explain?name=a.example.com&from=192.0.2.7", "")
+        .await;
+    assert_eq!(code, 200, "{body}");
+    assert!(
+        serde_json::from_str::<view::Explanation>(&body)
+            .unwrap()
+            .allowed
+    );
+    let (_, body) = rig.ask("GET", "/explain?name=", "").await;
+    assert!(
+        !serde_json::from_str::<view::Explanation>(&body)
+            .unwrap()
+            .allowed
+    );
+    assert_eq!(rig.ask("GET", "/explain?name=x&from=here", "").await.0, 400);
+    assert_eq!(rig.ask("GET", "/explain", "").await.0, 400);
+}
+
+#[tokio::test]
+async fn a_reload_says_the_generation_and_a_bad_file_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("culvert.hcl");
+    let listener = "listener \"tls\" { address = \"127.0.0.1:8443\" }\n";
+    std::fs::write(&file, listener).unwrap();
+    let control = Control::load(&file).unwrap();
+    let _running = control.start(Box::new(Nothing)).await.unwrap();
+    let rig = start_with(control);
+    let more = format!("{listener}route \"x.example\" {{ endpoints = [\"10.2.0.2:443\"] }}\n");
+    std::fs::write(&file, more).unwrap();
+    assert_eq!(
+        rig.ask("POST", "/reload", "").await,
+        (200, r#"{"generation":2}"#.into())
+    );
+    std::fs::write(&file, "listener {}").unwrap();
+    let (code, body) = rig.ask("POST", "/reload", "").await;
+    let refused: view::ReloadRefused = serde_json::from_str(&body).unwrap();
+    assert_eq!((code, refused.generation), (422, 2));
+    assert!(!refused.errors.is_empty() && refused.text.contains("culvert.hcl:1:"));
+    let (_, body) = rig.ask("GET", "/status", "").await;
+    let status: view::Status = serde_json::from_str(&body).unwrap();
+    assert!(!status.last_reload.ok && status.routes == 1);
+    let (_, metrics) = rig.ask("GET", "/metrics", "").await;
+    assert!(metrics.contains("culvert_last_reload_ok 0\n"), "{metrics}");
+}
+
+/// Publishes to nobody.
+struct Nothing;
+
+impl crate::control::Publisher for Nothing {
+    fn add(&mut self, _next: &Snapshot) -> Result<(), String> {
+        Ok(())
+    }
+    fn remove_stale(&mut self, _next: &Snapshot) {}
+    fn recheck(&mut self, _next: &Arc<Snapshot>) {}
+}
+
+#[tokio::test]
 async fn the_public_side_cannot_change_anything() {
     let rig = start();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (admin, _log) = admin(&rig.wiring);
+    let control = Control::fixed(snapshot(Vec::new()), "culvert.hcl".as_ref());
+    let (admin, _log) = admin(&rig.wiring, control);
     let server = tokio::spawn(serve_metrics(listener, admin, core::future::pending()));
     for (request, code) in [
         ("GET /health", 200),

@@ -170,6 +170,11 @@ impl Scrape {
             self.counts.limit_warnings.load(Ordering::Relaxed),
         )?;
         out.one(&names::SNAPSHOT_GENERATION, snapshot.generation)?;
+        let last = self.sources.control.last_reload();
+        let results = [("ok", last.good), ("failed", last.bad)];
+        let results = results.map(|(result, n)| (vec![("result", result)], n));
+        out.all(&names::RELOADS, results.into_iter())?;
+        out.one(&names::LAST_RELOAD_OK, u64::from(last.ok()))?;
         out.one(&names::ROUTES, snapshot.routes.len() as u64)?;
         out.one(
             &names::DRAINING,

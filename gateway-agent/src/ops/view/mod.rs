@@ -5,6 +5,8 @@
 //! are an interface; adding one is fine, changing one is a breaking change.
 
 mod connections;
+mod explanation;
+mod reload;
 mod routes;
 mod status;
 
@@ -13,24 +15,10 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 pub use connections::{Connection, connections};
+pub use explanation::{Explanation, Step};
+pub use reload::{ConfigError, LastReload, ReloadRefused, Reloaded};
 pub use routes::{Endpoint, Route, routes};
-pub use status::{
-    Destination, Engine, LastReload, Listener, Phase, Runtime, Status, Steer, Usage, status,
-};
-
-/// The answer to a reload that succeeded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reloaded {
-    /// Generation now in force; the same as before when the file says nothing new.
-    pub generation: u64,
-}
-
-/// The answer to a reload that failed: the last good configuration stays in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReloadRefused {
-    /// Every error, rendered with its place.
-    pub errors: Vec<String>,
-}
+pub use status::{Destination, Engine, Listener, Phase, Runtime, Status, Steer, Usage, status};
 
 /// What to drain with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

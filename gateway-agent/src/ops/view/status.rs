@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::{milliseconds, timestamp};
-use crate::control::Snapshot;
+use super::{LastReload, milliseconds, timestamp};
+use crate::control::Control;
 use crate::control::snapshot::{DestinationPrefix, Listener as Configured};
 
 /// The whole state.
@@ -27,8 +27,8 @@ pub struct Status {
     pub phase: Phase,
     /// Generation of the configuration in force.
     pub generation: u64,
-    /// How the last reload went; absent before the first.
-    pub last_reload: Option<LastReload>,
+    /// How the last reload went.
+    pub last_reload: LastReload,
     /// Number of routes.
     pub routes: u64,
     /// The listeners.
@@ -55,21 +55,6 @@ pub enum Phase {
     Ready,
     /// Finishing open connections, taking no new ones.
     Draining,
-}
-
-/// How a reload went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastReload {
-    /// Whether it succeeded; if not, an older configuration is in force.
-    pub ok: bool,
-    /// When.
-    pub at: String,
-    /// What was wrong, rendered with places.
-    pub errors: Vec<String>,
-    /// Reloads that succeeded so far.
-    pub succeeded: u64,
-    /// Reloads that failed so far.
-    pub failed: u64,
 }
 
 /// One listener.
@@ -136,8 +121,6 @@ pub struct Runtime {
     pub started: SystemTime,
     /// How long ago that was, by a clock that never jumps.
     pub uptime: Duration,
-    /// How the last reload went.
-    pub last_reload: Option<LastReload>,
     /// Listeners that do not work as configured, and why, with the remedy.
     pub listener_problems: Vec<(String, String)>,
     /// The engines, best first.
@@ -154,7 +137,8 @@ pub struct Runtime {
 
 /// Puts the state together.
 #[must_use]
-pub fn status(snapshot: &Snapshot, runtime: Runtime) -> Status {
+pub fn status(control: &Control, runtime: Runtime) -> Status {
+    let snapshot = control.snapshot();
     let problem = |listener: &Configured| {
         let found = runtime
             .listener_problems
@@ -171,7 +155,7 @@ pub fn status(snapshot: &Snapshot, runtime: Runtime) -> Status {
         uptime_ms: milliseconds(runtime.uptime),
         phase: runtime.phase,
         generation: snapshot.generation,
-        last_reload: runtime.last_reload,
+        last_reload: LastReload::from(&control.last_reload()),
         routes: snapshot.routes.len() as u64,
         listeners: snapshot
             .listeners

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
+use crate::control::Control;
 use crate::ops::fixtures::{route, runtime, snapshot};
 use crate::proxy::registry::{Opened, Registry};
 
@@ -15,7 +16,8 @@ where
 
 #[test]
 fn status_survives_the_wire_and_names_a_listeners_problem() {
-    let status = status(&snapshot(vec![route("x")]), runtime());
+    let control = Control::fixed(snapshot(vec![route("x")]), "culvert.hcl".as_ref());
+    let status = status(&control, runtime());
     assert_eq!(status.listeners[0].problem.as_deref(), Some("cannot bind"));
     assert_eq!(status.routes, 1);
     round_trip(&status);

@@ -1,0 +1,173 @@
+//! `culvert explain`: why a connection to a server name goes where it goes.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use clap::Args;
+
+use super::output::{json, print, visible};
+use super::{Agent, AgentOrFile, Failure, format};
+use crate::control::Snapshot;
+use crate::control::explain::explain;
+use crate::ops::view::{Endpoint, Explanation, Step};
+
+/// What to explain
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// The server name of the hello; "" for a hello without one
+    name: String,
+    /// The client's address; without it, access by source is not judged
+    #[arg(long, value_name = "IP")]
+    from: Option<IpAddr>,
+    /// The listener it arrives at; without it, the first one
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// Print exactly what the agent says
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: AgentOrFile,
+}
+
+pub(super) fn run(arguments: &Explain) -> Result<(), Failure> {
+    let (body, explanation) = match arguments.target.snapshot()? {
+        Some(snapshot) => of_file(&snapshot, arguments),
+        None => of_agent(&arguments.target.agent, arguments)?,
+    };
+    print(&if arguments.json {
+        body
+    } else {
+        render(&explanation)
+    })?;
+    // The output has said why.
+    if explanation.allowed {
+        Ok(())
+    } else {
+        Err(Failure::No(String::new()))
+    }
+}
+
+fn of_agent(agent: &Agent, asked: &Explain) -> Result<(String, Explanation), Failure> {
+    let from = asked.from.map(|from| from.to_string());
+    let mut query = vec![("name", asked.name.as_str())];
+    query.extend(from.as_deref().map(|from| ("from", from)));
+    query.extend(
+        asked
+            .listener
+            .as_deref()
+            .map(|listener| ("listener", listener)),
+    );
+    let reply = agent.client().get("/explain", &query)?.success()?;
+    let explanation = reply.read()?;
+    Ok((reply.body, explanation))
+}
+
+fn of_file(snapshot: &Snapshot, asked: &Explain) -> (String, Explanation) {
+    let listener = asked.listener.as_deref();
+    let chain = explain(snapshot, &asked.name, asked.from, listener, Instant::now());
+    let explanation = Explanation::from(chain);
+    (json(&explanation), explanation)
+}
+
+/// The story: each step, what was found, where it is configured; then the end of it.
+fn render(explanation: &Explanation) -> String {
+    let mut text: String = explanation.steps.iter().map(step).collect();
+    if explanation.endpoints.len() > 1 {
+        text += &explanation
+            .endpoints
+            .iter()
+            .map(endpoint)
+            .collect::<String>();
+    }
+    let answer = if explanation.allowed {
+        "forwarded"
+    } else {
+        "REFUSED"
+    };
+    // The reason of a forwarded connection says so itself.
+    let reason = explanation.reason.trim_start_matches("forwarded ");
+    format!(
+        "{text}{answer}{} {}\n",
+        if explanation.allowed { "" } else { ":" },
+        visible(reason)
+    )
+}
+
+fn step(step: &Step) -> String {
+    let mark = if step.passed { "->" } else { "x" };
+    let place = step
+        .at
+        .as_ref()
+        .map(|at| format!("  ({at})"))
+        .unwrap_or_default();
+    format!(
+        "{:<16} {mark:<2} {}{place}\n",
+        step.step,
+        visible(&step.found)
+    )
+}
+
+fn endpoint(endpoint: &Endpoint) -> String {
+    let host = endpoint
+        .host
+        .as_ref()
+        .map(|host| format!(" of {host}"))
+        .unwrap_or_default();
+    let state = match endpoint.ejected_ms {
+        None => "usable".to_owned(),
+        Some(left) => format!("ejected for {}", format::duration(left)),
+    };
+    let Endpoint {
+        address,
+        weight,
+        active,
+        failures,
+        ..
+    } = endpoint;
+    format!(
+        "{:20}{address}{host}: weight {weight}, {active} active, {failures} failures, {state}\n",
+        ""
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(name: &str, from: &str) -> (String, bool) {
+        let text = r#"
+            listener "tls" {
+              address = "127.0.0.1:8443"
+              deny = ["10.6.6.0/24"]
+            }
+            route "*.example.com" { endpoints = ["10.2.0.2:443", "10.2.0.3:443"] }
+        "#;
+        let config = crate::config::Config::parse("culvert.hcl", text.to_owned()).unwrap();
+        let snapshot = Snapshot::build(&config, None);
+        let from = Some(from.parse().unwrap());
+        let chain = explain(&snapshot, name, from, None, Instant::now());
+        let explanation = Explanation::from(chain);
+        (render(&explanation), explanation.allowed)
+    }
+
+    #[test]
+    fn a_forwarded_connection_reads_from_name_to_endpoint() {
+        let (text, allowed) = told("WEB.example.com", "10.1.1.1");
+        assert!(allowed, "{text}");
+        assert!(text.contains("(culvert.hcl:6:"), "{text}");
+        assert!(text.contains("10.2.0.3:443: weight 1"), "{text}");
+        assert!(text.ends_with("forwarded to 10.2.0.2:443\n"), "{text}");
+    }
+
+    #[test]
+    fn a_refused_connection_ends_at_the_rule_that_refuses() {
+        let (text, allowed) = told("web.example.com", "10.6.6.6");
+        assert!(!allowed);
+        let last: Vec<&str> = text.lines().rev().take(2).collect();
+        assert!(last[1].starts_with("listener access  x "), "{text}");
+        assert!(
+            last[0].starts_with("REFUSED: 10.6.6.6 is denied by 10.6.6.0/24"),
+            "{text}"
+        );
+    }
+}
