@@ -133,6 +133,7 @@ fn render(report: &Report) -> String {
 fn label(state: State) -> &'static str {
     match state {
         State::Ok => "ok",
+        State::Note => "note",
         State::Warn => "warn",
         State::Fail => "fail",
     }

@@ -11,6 +11,7 @@ mod drain;
 mod explain;
 mod format;
 mod log_level;
+mod maps;
 mod output;
 mod reload;
 mod routes;
@@ -50,6 +51,8 @@ enum Command {
     Connections(connections::Connections),
     /// Show the state of the agent: configuration, listeners, engines, limits
     Status(status::Status),
+    /// Show the maps of the kernel half, decoded; no agent is needed
+    Maps(maps::Maps),
     /// Take over the changed configuration; a bad one changes nothing
     Reload(reload::Reload),
     /// End the agent in order: no new connections, open ones may finish
@@ -159,6 +162,7 @@ pub fn main(run: impl FnOnce(Run) -> Result<(), Failure>) -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Connections(arguments) => connections::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Maps(arguments) => maps::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Drain(arguments) => drain::run(&arguments),
         Command::LogLevel(arguments) => log_level::run(&arguments),

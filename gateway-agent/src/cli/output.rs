@@ -35,6 +35,15 @@ pub(super) fn table<const N: usize>(
     headers: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
+    let headers = headers.map(str::to_owned).to_vec();
+    table_of(headers, rows.into_iter().map(|row| row.to_vec()))
+}
+
+/// The same for columns that are known only when it runs.
+pub(super) fn table_of(
+    headers: Vec<String>,
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
     let mut table = Table::new();
     let arrangement = if io::stdout().is_terminal() {
         ContentArrangement::Dynamic
@@ -45,7 +54,10 @@ pub(super) fn table<const N: usize>(
         .load_preset(presets::NOTHING)
         .set_content_arrangement(arrangement)
         .set_header(headers);
-    table.add_rows(rows.into_iter().map(|row| row.map(|cell| visible(&cell))));
+    table.add_rows(
+        rows.into_iter()
+            .map(|row| row.iter().map(|cell| visible(cell)).collect::<Vec<_>>()),
+    );
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }

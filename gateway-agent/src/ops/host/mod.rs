@@ -7,6 +7,7 @@
 mod files;
 mod limits;
 mod listeners;
+mod steer;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,8 @@ pub struct Finding {
 pub enum State {
     /// It is.
     Ok,
+    /// It is not, and this configuration does not need it.
+    Note,
     /// The agent runs, but with less than it could have.
     Warn,
     /// The agent would not start, or not do what the configuration says.
@@ -71,6 +74,7 @@ pub fn findings(snapshot: &Snapshot) -> Vec<Finding> {
     let mut findings = limits::findings(&snapshot.limits);
     findings.extend(files::findings(snapshot));
     findings.extend(listeners::findings(snapshot));
+    findings.extend(steer::findings(snapshot));
     findings
 }
 

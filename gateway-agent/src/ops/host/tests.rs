@@ -60,6 +60,20 @@ fn a_resolver_without_servers_is_seen() {
 }
 
 #[test]
+fn what_steering_lacks_fails_only_where_it_is_needed() {
+    use crate::bpf::probe::Level;
+    let weigh = |need: steer::Need| [Level::Ok, Level::Warn, Level::Fail].map(|l| need.weigh(l));
+    assert_eq!(
+        weigh(steer::Need::Nothing),
+        [State::Ok, State::Note, State::Note]
+    );
+    assert_eq!(
+        weigh(steer::Need::Steering),
+        [State::Ok, State::Warn, State::Fail]
+    );
+}
+
+#[test]
 fn everything_that_needs_doing_has_a_remedy() {
     for finding in findings(&snapshot(Vec::new())) {
         assert_eq!(
