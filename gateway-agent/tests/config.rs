@@ -115,3 +115,44 @@ fn a_reload_keeps_the_clusters_of_unchanged_routes() {
     drop(busy);
     assert_eq!(endpoint.active(), 0);
 }
+
+#[test]
+fn a_report_names_every_setting_and_tells_defaults() {
+    let text = "listener \"a\" { address = \"127.0.0.1:1\" }\nlimits { backlog = 1 }\n";
+    let report = Config::parse("a.hcl", text.to_owned()).unwrap().report();
+    let given: Vec<_> = report.iter().filter(|setting| !setting.default).collect();
+    assert_eq!(given.len(), 1);
+    assert_eq!(
+        (given[0].name.as_str(), given[0].value.as_str()),
+        ("limits.backlog", "1")
+    );
+    let find = |name| {
+        &report
+            .iter()
+            .find(|setting| setting.name == name)
+            .unwrap()
+            .value
+    };
+    assert_eq!(find("limits.idle_timeout"), "\"1h\"");
+    assert_eq!(find("limits.hello_size"), "\"64KiB\"");
+    assert_eq!(find("admin.socket"), "\"/run/culvert/default.sock\"");
+    assert_eq!(find("log.level"), "\"info\"");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(
+        tokens in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "route", "listener", "\"a.test\"", "{", "}", "[", "]", "=", ":", ",", "\n", " ", "\"",
+                "\\", "${", "%{", "$${", "<<E", "E", "1", "-", "1.5e", "true", "null", "/*", "*/", "#",
+                "//", "ü", "\u{feff}", "\r\n", "address", "endpoints", "127.0.0.1:1", "(", "+", "\0",
+            ]),
+            0..40,
+        ),
+        json in proptest::bool::ANY,
+    ) {
+        let name = if json { "a.json" } else { "a.hcl" };
+        drop(Config::parse(name, tokens.concat()).map_err(|errors| errors.to_string()));
+    }
+}

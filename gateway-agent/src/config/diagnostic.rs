@@ -70,8 +70,8 @@ impl Diagnostic {
         }
     }
 
-    /// Orders errors as the text does; those without a place come first.
-    pub(crate) fn offset(&self) -> usize {
+    /// Where it stands; trouble outside of the text comes first.
+    fn offset(&self) -> usize {
         self.at.map_or(0, |at| at.range().start)
     }
 
@@ -116,7 +116,9 @@ pub struct ConfigErrors {
 }
 
 impl ConfigErrors {
-    pub(crate) fn new(source: Arc<Source>, list: Vec<Diagnostic>) -> Self {
+    /// Takes errors in any order and tells them in that of the text.
+    pub(crate) fn new(source: Arc<Source>, mut list: Vec<Diagnostic>) -> Self {
+        list.sort_by_key(Diagnostic::offset);
         Self { source, list }
     }
 

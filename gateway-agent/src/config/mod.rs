@@ -1,9 +1,9 @@
 //! Configuration: the host's file, from text to checked values.
 //!
 //! source -> syntax (a tree with places) -> blocks, each read by its own file -> conflicts
-//! between them -> [`Config`]. Errors are gathered over all steps and told at once. What comes out
+//! between them -> `Config`. Errors are gathered over all steps and told at once. What comes out
 //! is right as a whole, so that building a snapshot of it cannot fail. Pure but for
-//! [`Config::load`], which reads the file.
+//! `Config::load`, which reads the file.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -89,10 +89,7 @@ impl Config {
         let mut errors = Vec::new();
         match read(&source, &mut errors) {
             Some(config) if errors.is_empty() => Ok(config),
-            _ => {
-                errors.sort_by_key(Diagnostic::offset);
-                Err(ConfigErrors::new(source, errors))
-            }
+            _ => Err(ConfigErrors::new(source, errors)),
         }
     }
 

@@ -1,8 +1,8 @@
 //! The control path: configuration -> snapshot -> publish, again on every change.
 //!
-//! One task owns all change. It reloads when asked ([`Control::reload`]; signals are the wiring's)
-//! and when the file changes; reloads never overlap. A configuration that is bad, or that cannot be put in
-//! force, changes nothing: the last good snapshot stays, and [`Control::last_reload`] and the log
+//! One task owns all change. It reloads when asked (`Control::reload`; signals are the wiring's)
+//! and when the file changes; reloads never overlap. A configuration that is bad, or that cannot be
+//! put in force, changes nothing: the last good snapshot stays, and `Control::last_reload` and the log
 //! say why. The data path only reads one pointer.
 
 use std::path::{Path, PathBuf};
@@ -25,6 +25,7 @@ mod reload;
 mod resolve;
 /// Server name -> route.
 pub mod routes;
+mod settings;
 /// What the data path reads.
 pub mod snapshot;
 mod watch;

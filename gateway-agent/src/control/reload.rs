@@ -53,7 +53,7 @@ pub(super) async fn start(
         .ok();
     let resolver = Resolver::start();
     let first = shared.current.load_full();
-    resolver.follow(&first, PATIENCE).await;
+    resolver.follow(&first).within(PATIENCE).await;
     publish(&mut *publisher, &shared.current, &first).map_err(|why| shared.errors(why))?;
     log_in_force(&first);
     let reloader = Reloader {
@@ -122,9 +122,10 @@ impl Reloader {
             tracing::debug!(generation = current.generation, "configuration unchanged");
             return Ok(current.generation);
         };
-        self.resolver.follow(&next, PATIENCE).await;
+        self.resolver.follow(&next).within(PATIENCE).await;
         if let Err(why) = publish(&mut *self.publisher, &self.shared.current, &next) {
-            self.resolver.follow(&current, Duration::ZERO).await;
+            // Its names have answers: nothing to wait for.
+            drop(self.resolver.follow(&current));
             return Err(self.shared.errors(why));
         }
         *self.shared.text() = fingerprint;

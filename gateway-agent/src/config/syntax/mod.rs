@@ -14,6 +14,7 @@ use std::borrow::Cow;
 
 use super::source::Span;
 
+mod json;
 mod parser;
 mod scan;
 

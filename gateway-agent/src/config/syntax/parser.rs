@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::json;
 use super::scan::Scanner;
 use super::{Item, Spanned, Table, Value};
 use crate::config::diagnostic::Diagnostic;
@@ -14,9 +15,9 @@ pub(in crate::config) fn parse<'s>(
     errors: &mut Vec<Diagnostic>,
 ) -> Option<Table<'s>> {
     if source.is_json()
-        && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(source.text())
+        && let Err(diagnostic) = json::check(source)
     {
-        errors.push(not_json(source, &error));
+        errors.push(diagnostic);
         return None;
     }
     let mut parser = Parser {
@@ -386,29 +387,4 @@ fn is_name_start(c: char) -> bool {
 
 fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
-}
-
-fn not_json(source: &Source, error: &serde_json::Error) -> Diagnostic {
-    let start: usize = source
-        .text()
-        .split_inclusive('\n')
-        .take(error.line().saturating_sub(1))
-        .map(str::len)
-        .sum();
-    // serde_json counts columns in bytes, from 1; it may point behind the last byte.
-    let mut at = (start + error.column().saturating_sub(1)).min(source.text().len());
-    while !source.text().is_char_boundary(at) {
-        at -= 1;
-    }
-    let message = error.to_string();
-    let message = message
-        .split(" at line ")
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    Diagnostic::new(
-        Span::new(at..at + 1),
-        format!("not JSON: {message}"),
-        "here",
-    )
 }

@@ -58,6 +58,7 @@ impl Members {
             .iter()
             .map(|entry| addresses(entry, &answers))
             .collect();
+        let any_host = entries.iter().any(|entry| host(&entry.target).is_some());
         let scale = scale(addresses.iter().map(Vec::len));
         let mut list: Vec<Endpoint> = Vec::with_capacity(entries.len());
         let mut known: HashMap<SocketAddr, usize> = HashMap::new();
@@ -70,11 +71,14 @@ impl Members {
             for &address in addresses {
                 let share = share(entry.weight, addresses.len(), scale);
                 // Two names may lead to one address: it is one endpoint, with both shares.
-                if let Some(&at) = known.get(&address) {
-                    list[at].share = list[at].share.saturating_add(share);
-                    continue;
+                // Written addresses differ, which spares the usual route the table.
+                if any_host {
+                    if let Some(&at) = known.get(&address) {
+                        list[at].share = list[at].share.saturating_add(share);
+                        continue;
+                    }
+                    known.insert(address, list.len());
                 }
-                known.insert(address, list.len());
                 list.push(Endpoint {
                     address,
                     host: host(&entry.target).cloned(),

@@ -2,7 +2,7 @@
 //!
 //! Pure: no tokio and no clock (`now` is an argument). One short mutex per route guards the list
 //! of endpoints and the round-robin state; it is never held across a call out. What an endpoint
-//! has lived through (active connections, failed dials) sits in [`Endpoint`] and is carried over
+//! has lived through (active connections, failed dials) sits in `Endpoint` and is carried over
 //! reloads by route and address, so that a reload neither forgives a dead endpoint nor forgets
 //! a busy one. Resolving names is not here: `resolve` brings the answers.
 

@@ -22,6 +22,17 @@ pub(super) struct Answer {
     pub(super) ttl: Duration,
 }
 
+impl Answer {
+    /// No server answered.
+    pub(super) fn failed() -> Self {
+        Self {
+            v4: Family::Failed,
+            v6: Family::Failed,
+            ttl: Duration::ZERO,
+        }
+    }
+}
+
 /// What is known of one family.
 #[derive(Debug)]
 pub(super) enum Family {
@@ -131,11 +142,7 @@ impl Files {
 
     async fn in_dns(&self, name: &str) -> Answer {
         let Some(resolver) = &self.resolver else {
-            return Answer {
-                v4: Family::Failed,
-                v6: Family::Failed,
-                ttl: Duration::ZERO,
-            };
+            return Answer::failed();
         };
         let family = async |kind| match resolver.lookup(name, kind).await {
             Ok(lookup) => {

@@ -5,13 +5,13 @@
 //! name. A failed or empty answer changes nothing: the last good one stays, and the question is
 //! asked again soon. How one question is asked is in `lookup`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{self, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 mod lookup;
@@ -43,10 +43,8 @@ impl Resolver {
         }
     }
 
-    /// Makes `snapshot` the one whose names are kept fresh, and waits until each of them has an
-    /// answer, good or bad, or `patience` is over. Dropping the future changes nothing but
-    /// the waiting.
-    pub(super) async fn follow(&self, snapshot: &Snapshot, patience: Duration) {
+    /// Makes `snapshot` the one whose names are kept fresh.
+    pub(super) fn follow(&self, snapshot: &Snapshot) -> Settled {
         let mut names: HashMap<Arc<str>, Vec<Arc<Cluster>>> = HashMap::new();
         for route in snapshot.routes.iter() {
             for host in route.cluster.hosts() {
@@ -68,7 +66,18 @@ impl Resolver {
             .is_err()
         {
             tracing::error!("the resolver has stopped: endpoint names are no longer kept fresh");
-        } else if tokio::time::timeout(patience, answered).await.is_err() {
+        }
+        Settled(answered)
+    }
+}
+
+/// Tells when each name of a snapshot has an answer, good or bad.
+pub(super) struct Settled(oneshot::Receiver<()>);
+
+impl Settled {
+    /// Waits for that, until `patience` is over.
+    pub(super) async fn within(self, patience: Duration) {
+        if tokio::time::timeout(patience, self.0).await.is_err() {
             tracing::warn!(
                 ms = patience.as_millis(),
                 "some endpoint names have no answer yet; going on without"
@@ -94,9 +103,9 @@ struct Work {
     names: HashMap<Arc<str>, Name>,
     /// When each name that nobody is asking for is due.
     due: BTreeSet<(Instant, Arc<str>)>,
-    asking: JoinSet<(Arc<str>, Answer)>,
-    /// The names in `asking`.
-    asked: HashSet<Arc<str>>,
+    asking: JoinSet<Answer>,
+    /// The names in `asking`, by task: a task that panics does not say which it was.
+    asked: HashMap<task::Id, Arc<str>>,
     /// How many names have never been answered, and whom to tell when there is none.
     unsettled: usize,
     settled: Option<oneshot::Sender<()>>,
@@ -128,11 +137,10 @@ impl Work {
                     Some(order) => self.follow(order),
                     None => return,
                 },
-                Some(answered) = self.asking.join_next() => {
-                    if let Ok((name, answer)) = answered {
-                        self.answered(&name, answer);
-                    }
-                }
+                Some(answered) = self.asking.join_next_with_id() => match answered {
+                    Ok((id, answer)) => self.answered(id, answer),
+                    Err(error) => self.answered(error.id(), Answer::failed()),
+                },
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
         }
@@ -157,7 +165,7 @@ impl Work {
         self.unsettled = 0;
         for (name, clusters) in order.names {
             let mut known = before.remove(&name).unwrap_or_default();
-            if !self.asked.contains(&name) {
+            if !self.asked.values().any(|asked| *asked == name) {
                 let due = waiting.remove(&name).unwrap_or(now);
                 self.due.insert((due, Arc::clone(&name)));
             }
@@ -181,22 +189,23 @@ impl Work {
             && let Some((_, name)) = self.due.pop_first()
         {
             let answer = asker.ask(Arc::clone(&name));
-            self.asked.insert(Arc::clone(&name));
-            self.asking.spawn(async move { (name, answer.await) });
+            self.asked.insert(self.asking.spawn(answer).id(), name);
         }
     }
 
-    fn answered(&mut self, name: &Arc<str>, answer: Answer) {
-        self.asked.remove(name);
+    fn answered(&mut self, id: task::Id, answer: Answer) {
+        let Some(name) = self.asked.remove(&id) else {
+            return;
+        };
         // Its route may have gone meanwhile.
-        let Some(known) = self.names.get_mut(name) else {
+        let Some(known) = self.names.get_mut(&name) else {
             return;
         };
         if !std::mem::replace(&mut known.tried, true) {
             self.unsettled -= 1;
         }
-        let wait = known.take(name, answer, &self.dns);
-        self.due.insert((Instant::now() + wait, Arc::clone(name)));
+        let wait = known.take(&name, answer, &self.dns);
+        self.due.insert((Instant::now() + wait, name));
     }
 
     fn tell_settled(&mut self) {
