@@ -7,12 +7,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -114,8 +114,20 @@ pub struct Acceptors {
 /// One socket of an address and its loop.
 struct Shard {
     socket: Arc<TcpListener>,
-    stop: watch::Sender<bool>,
+    order: watch::Sender<Order>,
     task: JoinHandle<()>,
+}
+
+/// What an accept loop is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// Accept.
+    Accept,
+    /// Take what waits and leave the socket to whoever else holds it.
+    Leave,
+    /// Take what waits and stop listening, whoever else holds the socket: its address is not
+    /// configured any more.
+    GiveUp,
 }
 
 /// Why an address cannot be listened on.
@@ -216,7 +228,7 @@ impl Acceptors {
         for place in gone {
             self.inheritance.forget(&place);
             for shard in self.open.remove(&place).unwrap_or_default() {
-                shard.stop.send_replace(true);
+                shard.order.send_replace(Order::GiveUp);
             }
         }
     }
@@ -240,7 +252,7 @@ impl Acceptors {
     pub async fn close(self) {
         let shards: Vec<_> = self.open.into_values().flatten().collect();
         for shard in &shards {
-            shard.stop.send_replace(true);
+            shard.order.send_replace(Order::Leave);
         }
         for shard in shards {
             if let Err(error) = shard.task.await {
@@ -271,15 +283,19 @@ impl Acceptors {
 
     fn start(&self, place: &Place, socket: TcpListener) -> Shard {
         let socket = Arc::new(socket);
-        let (stop, stopped) = watch::channel(false);
+        let (order, orders) = watch::channel(Order::Accept);
         let accept_loop = AcceptLoop {
             gateway: Arc::clone(&self.gateway),
             drain: self.drain.clone(),
             place: place.clone(),
             socket: Arc::clone(&socket),
         };
-        let task = self.runtime.spawn(accept_loop.run(stopped));
-        Shard { socket, stop, task }
+        let task = self.runtime.spawn(accept_loop.run(orders));
+        Shard {
+            socket,
+            order,
+            task,
+        }
     }
 }
 
@@ -335,15 +351,20 @@ struct AcceptLoop {
 const BREATH: Duration = Duration::from_millis(50);
 
 impl AcceptLoop {
-    async fn run(self, mut stopped: watch::Receiver<bool>) {
+    async fn run(self, mut orders: watch::Receiver<Order>) {
         loop {
             tokio::select! {
                 accepted = self.socket.accept() => self.take(accepted).await,
-                _changed = stopped.changed() => break,
+                _changed = orders.changed() => break,
             }
         }
         while let Some(accepted) = self.waiting() {
             self.take(accepted).await;
+        }
+        if *orders.borrow() == Order::GiveUp
+            && let Err(error) = SockRef::from(&*self.socket).shutdown(Shutdown::Both)
+        {
+            tracing::warn!(%error, place = ?self.place, "stop listening");
         }
     }
 
