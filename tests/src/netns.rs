@@ -63,13 +63,9 @@ impl Namespace {
             label: label.to_owned(),
             descriptor,
         };
-        namespace.netlink(|handle| async move {
-            handle
-                .link()
-                .set(LinkUnspec::new_with_index(LOOPBACK).up().build())
-                .execute()
-                .await
-        })?;
+        namespace.bring_up(LOOPBACK)?;
+        // Devices made later inherit it: their link-local addresses work at once, too.
+        namespace.sysctl("ipv6/conf/default/accept_dad", "0")?;
         Ok(namespace)
     }
 
@@ -109,8 +105,11 @@ impl Namespace {
     pub fn link(&self, here: &End, other: &Self, there: &End) -> Result<()> {
         let pair = veth(here, there, other.descriptor.as_raw_fd());
         self.netlink(|handle| async move { handle.link().add(pair).execute().await })?;
-        self.bring_up(here)?;
-        other.bring_up(there)
+        // Addresses come last: a link is ready for IPv6 once both of its ends are up.
+        self.bring_up(here.index)?;
+        other.bring_up(there.index)?;
+        self.add_addresses(here)?;
+        other.add_addresses(there)
     }
 
     /// Sends everything without a closer route through `gateway`.
@@ -133,7 +132,12 @@ impl Namespace {
         fs::write(&path, value).with_context(|| format!("cannot write {path} in {}", self.label))
     }
 
-    fn bring_up(&self, end: &End) -> Result<()> {
+    fn bring_up(&self, index: u32) -> Result<()> {
+        let change = LinkUnspec::new_with_index(index).up().build();
+        self.netlink(|handle| async move { handle.link().set(change).execute().await })
+    }
+
+    fn add_addresses(&self, end: &End) -> Result<()> {
         let end = end.clone();
         self.netlink(|handle| async move {
             for (address, prefix) in end.addresses {
@@ -143,11 +147,7 @@ impl Namespace {
                 attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
                 request.execute().await?;
             }
-            handle
-                .link()
-                .set(LinkUnspec::new_with_index(end.index).up().build())
-                .execute()
-                .await
+            Ok(())
         })
     }
 

@@ -173,14 +173,15 @@ fn explain_says_yes_with_the_rule_or_no_with_the_reason() -> Result<()> {
 
 #[test]
 fn check_shows_defaults_and_findings_about_the_host() -> Result<()> {
-    let output = File::new(GOOD)?.run(&["check"])?;
+    let destinations = "listener \"steered\" { destinations = [\"192.0.2.0/24:443\"] }\n";
+    let output = File::new(&(GOOD.to_owned() + destinations))?.run(&["check"])?;
     let shown = text(&output.stdout);
     assert!(
         matches!(output.status.code(), Some(0 | 1)),
         "{}",
         text(&output.stderr)
     );
-    for expected in ["hello_timeout", "5s", "kernel"] {
+    for expected in ["hello_timeout", "5s", "kernel", "bpffs"] {
         assert!(shown.contains(expected), "no {expected} in:\n{shown}");
     }
     Ok(())

@@ -16,8 +16,9 @@ const NAME: &str = "web.example.com";
 const TRUSTING: &str = r#"accept_proxy = { from = ["10.1.0.2", "fd00:1::2"] }"#;
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// A version 2 header that announces a TCP connection (the protocol's section 2.2).
-fn version_2(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+/// A version 2 header that announces a TCP connection (the protocol's section 2.2), with the
+/// additional fields `more` at its end.
+fn version_2(source: SocketAddr, destination: SocketAddr, more: &[u8]) -> Vec<u8> {
     let mut addresses = Vec::new();
     for address in [source, destination] {
         match address.ip() {
@@ -27,12 +28,11 @@ fn version_2(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
     }
     addresses.extend_from_slice(&source.port().to_be_bytes());
     addresses.extend_from_slice(&destination.port().to_be_bytes());
-    let (family, length) = if source.is_ipv4() {
-        (0x11, [0, 12])
-    } else {
-        (0x21, [0, 36])
-    };
-    [SIGNATURE.as_slice(), &[0x21, family], &length, &addresses].concat()
+    let family = if source.is_ipv4() { 0x11 } else { 0x21 };
+    addresses.extend_from_slice(more);
+    // No header of these tests is longer than one byte can say.
+    let length = addresses.len().to_be_bytes()[7];
+    [SIGNATURE.as_slice(), &[0x21, family, 0, length], &addresses].concat()
 }
 
 fn announced(family: Family) -> (SocketAddr, SocketAddr) {
@@ -73,7 +73,7 @@ async fn either_version_is_taken_off_before_the_hello() -> Result<()> {
     let hello = hellos::asking_for(NAME)?;
     for family in Family::BOTH {
         let (source, destination) = announced(family);
-        for header in [version_1(family), version_2(source, destination)] {
+        for header in [version_1(family), version_2(source, destination, &[])] {
             let bytes = [header, hello.clone()].concat();
             let stream =
                 connect_from(&net.client, client(family, 0), gateway(family, PORT)).await?;
@@ -151,7 +151,7 @@ async fn access_rules_see_the_announced_source() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_route_sends_version_2_with_the_clients_address() -> Result<()> {
+async fn a_route_sends_version_2_with_the_clients_address_and_the_name() -> Result<()> {
     if skip::without_root() {
         return Ok(());
     }
@@ -164,7 +164,10 @@ async fn a_route_sends_version_2_with_the_clients_address() -> Result<()> {
         let hello = hellos::asking_for(NAME)?;
         let mut near = connect(&net.client, gateway(family, PORT)).await?;
         near.write_all(&hello).await?;
-        let expected = [version_2(near.local_addr()?, near.peer_addr()?), hello].concat();
+        // PP2_TYPE_AUTHORITY (section 2.2.1): the server name, for servers that want it.
+        let authority = [&[2, 0, 15], NAME.as_bytes()].concat();
+        let header = version_2(near.local_addr()?, near.peer_addr()?, &authority);
+        let expected = [header, hello].concat();
         assert_eq!(
             first_bytes(&far, expected.len()).await?,
             expected,
