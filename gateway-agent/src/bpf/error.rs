@@ -165,7 +165,9 @@ impl BpfError {
             }
             Self::Classes => "use fewer different port ranges".into(),
             Self::NameTooLong { .. } => "use a shorter name".into(),
-            Self::LocalRoute { .. } => "run as root or with CAP_NET_ADMIN".into(),
+            Self::LocalRoute { .. } => {
+                "run as root or with CAP_NET_ADMIN, and set lo up: `ip link set lo up`".into()
+            }
         }
     }
 }
