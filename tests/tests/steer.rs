@@ -151,11 +151,19 @@ async fn a_reload_moves_destinations_and_their_routes() -> Result<()> {
     let Some(scene) = Scene::new(&steering()).await? else {
         return Ok(());
     };
-    let moved = "destinations = [\"203.0.113.0/24:443\"]";
+    // The old prefix stays with another port: one that is left altogether is not the gateway's any
+    // more, and what is sent there meets silence, not a refusal.
+    let moved = "destinations = [\"203.0.113.0/24:443\", \"192.0.2.0/24:8443\"]";
     scene
         .agent
         .reload(&(listener(moved) + &route(NAME, &[server(Family::V4, 0, 443)], "")))?;
-    assert_eq!(scene.ask("203.0.113.5:443").await?, Answer::server("in"));
+    for destination in ["203.0.113.5:443", "192.0.2.1:8443"] {
+        assert_eq!(
+            scene.ask(destination).await?,
+            Answer::server("in"),
+            "{destination}"
+        );
+    }
     assert!(scene.refuses("192.0.2.1:443").await?);
     Ok(())
 }
