@@ -53,7 +53,7 @@ impl Steering {
         };
         if wanted(snapshot) {
             steering.start()?;
-        } else if snapshot.settings.steer.mode != SteerMode::Off {
+        } else {
             steering.forget_former();
         }
         Ok(steering)
