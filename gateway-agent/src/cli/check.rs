@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::Failure;
 use super::output::{json, print, table};
+use super::{Failure, format};
 use crate::config::{Config, ConfigErrors, ErrorItem, Setting};
 use crate::control::Snapshot;
 use crate::ops::host::{self, Finding, State};
@@ -121,10 +121,10 @@ fn render(report: &Report) -> String {
         })
         .collect();
     format!(
-        "{}: valid, {} listeners, {} routes\n\n{}\n{}{remedies}",
+        "{}: valid, {}, {}\n\n{}\n{}{remedies}",
         report.config,
-        report.listeners,
-        report.routes,
+        format::count(report.listeners as u64, "listener"),
+        format::count(report.routes as u64, "route"),
         table(["SETTING", "VALUE", "ORIGIN"], settings),
         table(["HOST", "WHAT", "FOUND"], host),
     )

@@ -68,7 +68,7 @@ fn watch(arguments: &Connections) -> Result<(), Failure> {
             print(&format!("{clear}{}", render(&connections, Some(&rates))))?;
             before = Some(seen);
         }
-        runtime.block_on(tokio::time::sleep(Duration::from_secs(1)));
+        runtime.block_on(async { tokio::time::sleep(Duration::from_secs(1)).await });
     }
 }
 
@@ -123,10 +123,7 @@ fn render(connections: &[Connection], rates: Option<&HashMap<u64, u64>>) -> Stri
     let headers = [
         "CONN", "AGE", "SOURCE", "NAME", "ROUTE", "ENDPOINT", "ENGINE", "SENT", "RECEIVED",
     ];
-    let count = match connections.len() {
-        1 => "1 connection".to_owned(),
-        n => format!("{n} connections"),
-    };
+    let count = format::count(connections.len() as u64, "connection");
     let table = if rates.is_some() {
         let [a, b, c, d, e, f, g, h, i] = headers;
         table([a, b, c, d, e, f, g, h, i, "RATE"], rows)

@@ -35,8 +35,6 @@ pub(super) fn run(arguments: &Drain) -> Result<(), Failure> {
     }
     let draining: Draining = reply.read()?;
     let patience = format::duration(draining.timeout_ms);
-    print(&format!(
-        "draining: {} connections may take {patience}",
-        draining.connections
-    ))
+    let open = format::count(draining.connections, "connection");
+    print(&format!("draining: {open} may take {patience}"))
 }

@@ -46,6 +46,12 @@ pub(super) fn duration(milliseconds: u64) -> String {
     }
 }
 
+/// A number of things: `1 route`, `2 routes`.
+pub(super) fn count(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::Failure;
 use super::output::{json, print, table_of};
+use super::{Failure, format};
 use crate::bpf::BpfError;
 use crate::bpf::decode::{self, Pinned, RawTable, Table};
 
@@ -105,7 +105,8 @@ fn decoded(map: &Table) -> String {
         columns,
         rows,
     } = map;
-    let (used, title) = (rows.len(), format!("{instance} {name} ({kind}, ABI {abi})"));
+    let used = format::count(rows.len() as u64, "row");
+    let title = format!("{instance} {name} ({kind}, ABI {abi})");
     let headers = columns.iter().map(|column| column.to_uppercase()).collect();
     let cells = rows
         .iter()
@@ -114,7 +115,7 @@ fn decoded(map: &Table) -> String {
         return format!("{title}: empty, capacity {capacity}\n");
     }
     format!(
-        "{title}: {used} rows, capacity {capacity}\n{}",
+        "{title}: {used}, capacity {capacity}\n{}",
         table_of(headers, cells)
     )
 }

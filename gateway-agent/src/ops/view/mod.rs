@@ -52,7 +52,7 @@ pub struct Refusal {
 }
 
 /// A time for people and programs: RFC 3339, UTC, milliseconds.
-pub(crate) fn timestamp(time: SystemTime) -> String {
+fn timestamp(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 

@@ -24,12 +24,12 @@ pub struct ReloadRefused {
     pub text: String,
 }
 
-/// How the last reload went, and all before it. The start of the agent counts as the first.
+/// How the last reload went, and all before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastReload {
     /// Whether it succeeded; if not, an older configuration is in force.
     pub ok: bool,
-    /// When.
+    /// When; before the first, when the agent started.
     pub at: String,
     /// What was wrong.
     pub errors: Vec<ConfigError>,
