@@ -1,20 +1,23 @@
 //! The agent, module by module in reading order.
+//!
+//! What each module is for stands at its own head; here is one line each, as plain comments, because
+//! rustdoc would resolve the links of a module documented in both places from here.
 
-/// The wiring: what starts in which order, what stops in which order.
+// The wiring: what starts in which order, what stops in which order.
 pub mod app;
-/// The kernel half: programs, maps, links; the only module that names aya.
+// The kernel half: programs, maps, links; the only module that names aya.
 pub mod bpf;
-/// The command line.
+// The command line.
 pub mod cli;
-/// Reading the configuration: text -> tree -> checked settings, every error at once.
+// Reading the configuration: text -> tree -> checked settings, every error at once.
 pub mod config;
-/// Where the routes live and change: snapshot, route table, policy, clusters, reload, explain.
+// Where the routes live and change: snapshot, route table, policy, clusters, reload, explain.
 pub mod control;
-/// Ending in order.
+// Ending in order.
 pub mod drain;
-/// What the people who run culvert see of it and do to it.
+// What the people who run culvert see of it and do to it.
 pub mod ops;
-/// The data path: nine steps from accept to close.
+// The data path: nine steps from accept to close.
 pub mod proxy;
-/// System calls that no crate of ours wraps.
+// System calls that no crate of ours wraps.
 pub mod sys;

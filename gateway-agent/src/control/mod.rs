@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch as signal};
 
 mod build;
-/// Endpoints of a route: balance, passive health, DNS answers.
+// Endpoints of a route: balance, passive health, DNS answers.
 pub mod cluster;
 /// The chain of decisions for a server name.
 pub mod explain;

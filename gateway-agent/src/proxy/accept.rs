@@ -174,7 +174,7 @@ impl Acceptors {
     }
 
     /// Binds what `next` has and we have not. Connections wait in the queues until
-    /// [`Self::serve`].
+    /// `serve`.
     ///
     /// # Errors
     /// All addresses that cannot be bound; nothing of `next` stays bound then.

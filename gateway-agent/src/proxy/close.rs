@@ -1,7 +1,7 @@
 //! Why connections end: the one list of reasons, whose doing each is, and what the client is told.
 //!
 //! Nothing but a [`CloseReason`] ends a connection. Ordinary ends (both sides finished, a reset
-//! passed on, a drain) are reasons like any other, not errors. The ninth step, [`close`], is at the
+//! passed on, a drain) are reasons like any other, not errors. The ninth step, `close`, is at the
 //! end of the file: tell a refused client why, pass on an abort as an abort, lose nothing.
 
 use core::fmt;

@@ -1,7 +1,7 @@
 //! The access log: one line on stdout for each connection, when it ends.
 //!
 //! Formatting happens on the thread that closes the connection, writing on a thread of its own
-//! ([`writer`]), so that a slow reader of the log never slows a connection. A connection that left
+//! (`writer`), so that a slow reader of the log never slows a connection. A connection that left
 //! without a byte (health checks of load balancers do) is no line, only a metric and a debug
 //! message.
 

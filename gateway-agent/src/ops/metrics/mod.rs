@@ -1,7 +1,7 @@
 //! Metrics: what Prometheus reads.
 //!
-//! [`counts`] counts as connections happen; [`scrape`] adds, when asked, what others know already
-//! (open connections, the snapshot, the kernel). All names are in [`names`].
+//! `counts` counts as connections happen; `scrape` adds, when asked, what others know already
+//! (open connections, the snapshot, the kernel). All names are in `names`.
 
 mod counts;
 mod names;

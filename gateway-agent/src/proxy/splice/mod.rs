@@ -1,7 +1,7 @@
 //! Seventh step: join the two sockets by the first engine that fits, and record why the better
 //! ones did not.
 //!
-//! An engine gets a [`Joint`]: both sockets, the bytes that go first, the timers. It returns how
+//! An engine gets a `Joint`: both sockets, the bytes that go first, the timers. It returns how
 //! the stream ended. What ends it from outside (a cut, the drain's deadline) is raced here, since
 //! it is the same for all engines.
 
