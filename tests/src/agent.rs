@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Output, Stdio};
 
@@ -100,7 +99,7 @@ impl<'a> Setup<'a> {
     pub async fn start(self, body: &str) -> Result<Agent> {
         let home = Home::new(self.steer, self.access)?;
         home.configure(body)?;
-        let mut store = Store::new(UnixDatagram::bind(home.path("notify.sock"))?, self.keeps)?;
+        let store = Store::new(&home.path("notify.sock"), self.keeps)?;
         for (name, descriptor) in self.handed {
             store.put(&name, &descriptor)?;
         }
@@ -255,14 +254,16 @@ impl Agent {
     /// Starts the agent again after it ended, as its unit would: with the stored descriptors.
     pub async fn restart(&mut self, namespace: &Namespace) -> Result<()> {
         let bpffs = self.bpffs.as_ref();
+        // A reload of the former process may have said it as well.
+        self.store.settle()?;
+        self.store.take_ready();
         self.process = launch(namespace, &self.home, &self.store, &self.arguments, bpffs)?;
         self.ready().await
     }
 
-    /// The descriptors that the agent has left with its supervisor.
-    pub fn store(&mut self) -> Result<&Store> {
-        self.store.receive()?;
-        Ok(&self.store)
+    /// How many descriptors the agent has left with its supervisor.
+    pub fn stored(&self) -> Result<usize> {
+        self.store.count()
     }
 
     async fn ready(&mut self) -> Result<()> {
@@ -302,7 +303,7 @@ fn launch(
     let mut command = home.command("run")?;
     command.arg("-c").arg(home.config()).args(arguments);
     command.env("NOTIFY_SOCKET", home.path("notify.sock"));
-    let mut command = store.hand_over(&command);
+    let mut command = store.hand_over(&command)?;
     command.stdin(Stdio::null());
     command
         .stdout(home.output("access.log")?)
@@ -314,8 +315,8 @@ fn launch(
 }
 
 /// One look at the notify socket; an agent that ended instead is an error with its last words.
-fn look_for_ready(home: &Home, process: &mut Process, store: &mut Store) -> Result<Option<()>> {
-    if store.receive()? {
+fn look_for_ready(home: &Home, process: &mut Process, store: &Store) -> Result<Option<()>> {
+    if store.take_ready() {
         return Ok(Some(()));
     }
     if let Some(status) = process.ended()? {

@@ -23,13 +23,13 @@ impl Scene {
     async fn new() -> Result<Self> {
         let net = Topology::new(1)?;
         let labelled = labelled(&net.servers[0], server(Family::V4, 0, 443), "in")?;
-        let mut agent = Setup::new(&net.gateway)
+        let agent = Setup::new(&net.gateway)
             .descriptor_store()
             .start(&body())
             .await?;
         wait::until("sockets in the store", || {
-            let stored = agent.store().map(|store| !store.is_empty());
-            async { Ok(stored?.then_some(())) }
+            let stored = agent.stored();
+            async { Ok((stored? > 0).then_some(())) }
         })
         .await?;
         Ok(Self {
@@ -113,7 +113,6 @@ async fn no_connection_is_refused_over_kills_and_restarts() -> Result<()> {
     for _ in 0..5 {
         scene.agent.process().kill()?;
         scene.agent.restart(&scene.net.gateway).await?;
-        scene.agent.store()?;
     }
     stop.store(true, Ordering::Relaxed);
     for client in clients {

@@ -1,6 +1,7 @@
 //! Whole prefixes and port ranges taken by one listener, without an address bound for each.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Result;
 use gateway_tests::agent::{Agent, Setup};
@@ -10,6 +11,7 @@ use gateway_tests::peers::label::{Answer, ask, labelled};
 use gateway_tests::peers::{Server, connect, hellos};
 use gateway_tests::topology::{Family, Topology, gateway, server};
 use gateway_tests::{skip, wait};
+use tokio::time::timeout;
 
 const NAME: &str = "web.example.com";
 
@@ -62,6 +64,12 @@ impl Scene {
         let address: SocketAddr = destination.parse()?;
         let attempt = connect(&self.net.client, address);
         Ok(wait::within("a refusal", attempt).await?.is_err())
+    }
+
+    /// Whether nobody answers a connection at all: the gateway has no route for the address.
+    async fn ignores(&self, destination: &str) -> Result<bool> {
+        let attempt = connect(&self.net.client, destination.parse()?);
+        Ok(timeout(Duration::from_secs(1), attempt).await.is_err())
     }
 }
 
@@ -165,6 +173,7 @@ async fn a_reload_moves_destinations_and_their_routes() -> Result<()> {
         );
     }
     assert!(scene.refuses("192.0.2.1:443").await?);
+    assert!(scene.ignores("198.51.100.9:443").await?);
     Ok(())
 }
 
