@@ -31,7 +31,8 @@ pub(super) fn account(gateway: &Gateway, mut ended: Ended) -> Accounted {
     if let Some(registration) = ended.registration.take() {
         let live = registration.live();
         record.sent = live.sent.load(Ordering::Relaxed);
-        record.received = live.received.load(Ordering::Relaxed);
+        // What was read and never forwarded, for want of an endpoint, was received all the same.
+        record.received = record.received.max(live.received.load(Ordering::Relaxed));
     }
     gateway.tell(|observer| observer.closed(record));
     Accounted { ended }

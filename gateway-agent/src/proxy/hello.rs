@@ -42,7 +42,9 @@ pub(super) async fn greet(gateway: &Gateway, accepted: Accepted) -> Result<Greet
     let deadline = connection.accepted + connection.snapshot.limits.hello_timeout;
     let mut inbox = Inbox::default();
     let read = tokio::time::timeout_at(deadline, read_greeting(&mut connection, &mut inbox));
-    match read.await.unwrap_or(Err(CloseReason::HelloTimeout)) {
+    let read = read.await.unwrap_or(Err(CloseReason::HelloTimeout));
+    connection.record.received = inbox.bytes.len() as u64;
+    match read {
         Ok(facts) => {
             let took = connection.age();
             gateway.tell(|observer| observer.greeted(facts.bytes, took));
