@@ -42,12 +42,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let expected =
         fs::read_to_string(&golden).with_context(|| format!("cannot read {}", golden.display()))?;
-    let complaints = compare(&parse(&expected)?, &parse(&text)?);
-    print!("{text}");
+    let found = parse(&text)?;
+    let complaints = compare(&parse(&expected)?, &found);
+    for (name, (instructions, verified)) in &found {
+        let verified = verified.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
+        println!("loads: {name}, {instructions} instructions, verified: {verified}");
+    }
     ensure!(
         complaints.is_empty(),
         "{}\nif that is meant: `cargo xtask verify --bless`",
         complaints.join("\n")
+    );
+    println!(
+        "all {} programs load, none is {TOLERANCE} % off its golden size",
+        found.len()
     );
     Ok(())
 }
