@@ -16,8 +16,8 @@ const ALONG: &[&str] = &[
     "CHANGELOG.md",
     "LICENSE-MIT",
     "LICENSE-APACHE",
-    "xtask/dist/culvert.service",
-    "xtask/dist/culvert.hcl",
+    "gateway-agent/dist/culvert.service",
+    "gateway-agent/dist/culvert.hcl",
 ];
 
 /// Builds the release binary with the kernel object in it and lays out the files.
