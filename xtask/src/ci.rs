@@ -23,5 +23,5 @@ pub(crate) fn run() -> Result<()> {
         target: None,
     })?;
     // Each benchmark once: that it runs is checked here, how fast it runs is not.
-    run_command(&mut cargo(["bench", "--benches", "--", "--test"]))
+    run_command(&mut cargo(["bench", "--bench", "*", "--", "--test"]))
 }
