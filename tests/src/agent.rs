@@ -1,6 +1,7 @@
 //! The built `culvert` as a process: started, asked, reloaded, stopped, killed, always reaped.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Output, Stdio};
@@ -32,6 +33,7 @@ pub struct Setup<'a> {
     namespace: &'a Namespace,
     steer: &'a str,
     access: &'a str,
+    metrics: Option<SocketAddr>,
     arguments: Vec<String>,
     bpffs: Option<BpfFilesystem>,
     handed: Vec<(String, OwnedFd)>,
@@ -46,6 +48,7 @@ impl<'a> Setup<'a> {
             namespace,
             steer: "off",
             access: "json",
+            metrics: None,
             arguments: Vec::new(),
             bpffs: None,
             handed: Vec::new(),
@@ -64,6 +67,13 @@ impl<'a> Setup<'a> {
     #[must_use]
     pub const fn access(mut self, form: &'a str) -> Self {
         self.access = form;
+        self
+    }
+
+    /// Gives the agent an address for metrics and health.
+    #[must_use]
+    pub const fn metrics(mut self, address: SocketAddr) -> Self {
+        self.metrics = Some(address);
         self
     }
 
@@ -97,7 +107,7 @@ impl<'a> Setup<'a> {
 
     /// Starts the agent with `body` as its listeners and routes; returns once it is ready.
     pub async fn start(self, body: &str) -> Result<Agent> {
-        let home = Home::new(self.steer, self.access)?;
+        let home = Home::new(self.steer, self.access, self.metrics)?;
         home.configure(body)?;
         let store = Store::new(&home.path("notify.sock"), self.keeps)?;
         for (name, descriptor) in self.handed {

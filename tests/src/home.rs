@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,7 +24,7 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    pub(crate) fn new(steer: &str, access: &str) -> Result<Self> {
+    pub(crate) fn new(steer: &str, access: &str, metrics: Option<SocketAddr>) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = tempfile::Builder::new().prefix("culvert-").tempdir()?;
@@ -31,7 +32,12 @@ impl Home {
         let mut head = String::new();
         writeln!(head, "instance = \"{instance}\"")?;
         let socket = directory.path().join("admin.sock");
-        writeln!(head, "admin {{ socket = \"{}\" }}", socket.display())?;
+        let metrics = metrics.map_or_else(String::new, |at| format!("  metrics = \"{at}\""));
+        writeln!(
+            head,
+            "admin {{ socket = \"{}\"{metrics} }}",
+            socket.display()
+        )?;
         writeln!(
             head,
             "log {{\n  level = \"debug\"\n  access = \"{access}\"\n}}"

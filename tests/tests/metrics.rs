@@ -1,13 +1,17 @@
 //! Numbers of a live agent: right after known traffic, and bounded whatever clients send.
 
+use std::net::SocketAddr;
+
 use anyhow::Result;
-use gateway_tests::agent::Agent;
+use gateway_tests::agent::{Agent, Setup};
 use gateway_tests::config::{PORT, listener, route};
+use gateway_tests::netns::Namespace;
 use gateway_tests::peers::label::{ask, labelled};
 use gateway_tests::peers::pair::{Pair, cross};
 use gateway_tests::peers::{Server, connect, hellos, listen};
 use gateway_tests::topology::{Family, Topology, gateway, server};
 use gateway_tests::{skip, wait};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const NAME: &str = "web.example.com";
 
@@ -120,14 +124,36 @@ async fn the_metrics_address_serves_numbers_and_health_and_nothing_else() -> Res
     if skip::without_root() {
         return Ok(());
     }
-    let scene = Scene::new().await?;
-    for (path, expected) in [
-        ("/health", 200),
-        ("/ready", 200),
-        ("/metrics", 200),
-        ("/nothing", 404),
-    ] {
-        assert_eq!(scene.agent.admin("GET", path, "")?.0, expected, "{path}");
+    let net = Topology::new(1)?;
+    for address in ["127.0.0.1:9102", "[::1]:9102"] {
+        let address = address.parse()?;
+        let setup = Setup::new(&net.gateway).metrics(address);
+        let mut agent = setup.start(&body()).await?;
+        for (path, expected) in [
+            ("/health", "200 OK"),
+            ("/ready", "200 OK"),
+            ("/metrics", "200 OK"),
+            ("/status", "404 Not Found"),
+            ("/connections", "404 Not Found"),
+        ] {
+            let status = get(&net.gateway, address, path).await?;
+            assert_eq!(
+                status,
+                format!("HTTP/1.1 {expected}"),
+                "{path} at {address}"
+            );
+        }
+        agent.stop().await?;
     }
     Ok(())
+}
+
+/// The status line of an answer.
+async fn get(namespace: &Namespace, address: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = connect(namespace, address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: culvert\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    wait::within("the answer", stream.read_to_string(&mut answer)).await??;
+    Ok(answer.lines().next().unwrap_or_default().to_owned())
 }
