@@ -50,6 +50,7 @@ impl Publisher for Publication {
     fn remove_stale(&mut self, next: &Snapshot) {
         lock(&self.steering).remove_stale();
         if let Some(acceptors) = lock(&self.acceptors).as_mut() {
+            acceptors.serve();
             acceptors.unbind(next);
         }
         let budget = descriptors::budget(self.descriptors, next.limits.connections);

@@ -115,7 +115,8 @@ pub struct Acceptors {
 struct Shard {
     socket: Arc<TcpListener>,
     order: watch::Sender<Order>,
-    task: JoinHandle<()>,
+    /// None until [`Acceptors::serve`].
+    task: Option<JoinHandle<()>>,
 }
 
 /// What an accept loop is told.
@@ -174,7 +175,7 @@ impl Acceptors {
     }
 
     /// Binds what `next` has and we have not. Connections wait in the queues until
-    /// `serve`.
+    /// [`Self::serve`].
     ///
     /// # Errors
     /// All addresses that cannot be bound; nothing of `next` stays bound then.
@@ -204,12 +205,38 @@ impl Acceptors {
             let mut shards = Vec::new();
             for (index, socket) in sockets.into_iter().enumerate() {
                 self.inheritance.store(&place, index, socket.as_fd());
-                shards.push(self.start(&place, socket));
+                shards.push(Shard {
+                    socket: Arc::new(socket),
+                    order: watch::Sender::new(Order::Accept),
+                    task: None,
+                });
             }
             self.open.insert(place, shards);
         }
         self.inheritance.settle();
         Ok(())
+    }
+
+    /// Starts to accept on what [`Self::bind`] added; to be called when its snapshot is in force,
+    /// since what is accepted goes by that.
+    pub fn serve(&mut self) {
+        let snapshot = self.gateway.control.snapshot();
+        for (place, shards) in &mut self.open {
+            let Some(listener) = place.listener(&snapshot) else {
+                continue;
+            };
+            for shard in shards.iter_mut().filter(|shard| shard.task.is_none()) {
+                let accept_loop = AcceptLoop {
+                    gateway: Arc::clone(&self.gateway),
+                    drain: self.drain.clone(),
+                    place: place.clone(),
+                    listener: Arc::clone(listener),
+                    socket: Arc::clone(&shard.socket),
+                };
+                let orders = shard.order.subscribe();
+                shard.task = Some(self.runtime.spawn(accept_loop.run(orders)));
+            }
+        }
     }
 
     /// Gives up what `next` has no more; what waits in those queues is served first.
@@ -229,6 +256,9 @@ impl Acceptors {
             self.inheritance.forget(&place);
             for shard in self.open.remove(&place).unwrap_or_default() {
                 shard.order.send_replace(Order::GiveUp);
+                if shard.task.is_none() {
+                    stop_listening(&shard.socket, &place);
+                }
             }
         }
     }
@@ -255,7 +285,9 @@ impl Acceptors {
             shard.order.send_replace(Order::Leave);
         }
         for shard in shards {
-            if let Err(error) = shard.task.await {
+            if let Some(task) = shard.task
+                && let Err(error) = task.await
+            {
                 tracing::error!(%error, "accept loop");
             }
         }
@@ -279,23 +311,6 @@ impl Acceptors {
             sockets.push(socket);
         }
         Ok(sockets)
-    }
-
-    fn start(&self, place: &Place, socket: TcpListener) -> Shard {
-        let socket = Arc::new(socket);
-        let (order, orders) = watch::channel(Order::Accept);
-        let accept_loop = AcceptLoop {
-            gateway: Arc::clone(&self.gateway),
-            drain: self.drain.clone(),
-            place: place.clone(),
-            socket: Arc::clone(&socket),
-        };
-        let task = self.runtime.spawn(accept_loop.run(orders));
-        Shard {
-            socket,
-            order,
-            task,
-        }
     }
 }
 
@@ -344,40 +359,60 @@ struct AcceptLoop {
     gateway: Arc<Gateway>,
     drain: Watch,
     place: Place,
+    /// Whose connections these are, or were last when no listener has the place any more.
+    listener: Arc<Listener>,
     socket: Arc<TcpListener>,
+}
+
+/// For everybody who holds the socket: its address is not configured any more.
+fn stop_listening(socket: &TcpListener, place: &Place) {
+    if let Err(error) = SockRef::from(socket).shutdown(Shutdown::Both) {
+        tracing::warn!(%error, ?place, "stop listening");
+    }
 }
 
 /// Pause after an accept that failed for want of descriptors or memory: until some come free.
 const BREATH: Duration = Duration::from_millis(50);
 
 impl AcceptLoop {
-    async fn run(self, mut orders: watch::Receiver<Order>) {
+    async fn run(mut self, mut orders: watch::Receiver<Order>) {
         loop {
             tokio::select! {
                 accepted = self.socket.accept() => self.take(accepted).await,
                 _changed = orders.changed() => break,
             }
         }
-        while let Some(accepted) = self.waiting() {
-            self.take(accepted).await;
-        }
-        if *orders.borrow() == Order::GiveUp
-            && let Err(error) = SockRef::from(&*self.socket).shutdown(Shutdown::Both)
-        {
-            tracing::warn!(%error, place = ?self.place, "stop listening");
+        self.take_waiting();
+        if *orders.borrow() == Order::GiveUp {
+            stop_listening(&self.socket, &self.place);
         }
     }
 
-    /// Accepts what waits already, without waiting for more.
-    fn waiting(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-        let mut context = core::task::Context::from_waker(core::task::Waker::noop());
-        match self.socket.poll_accept(&mut context) {
-            core::task::Poll::Ready(Ok(accepted)) => Some(Ok(accepted)),
-            core::task::Poll::Ready(Err(_)) | core::task::Poll::Pending => None,
+    /// Takes what waits already: as many as the queue holds, for under load there is no end.
+    fn take_waiting(&mut self) {
+        for _ in 0..=self.gateway.control.snapshot().limits.backlog {
+            match self.waiting() {
+                Ok((client, peer)) => self.admit(client, peer),
+                Err(error) if belongs_to_the_connection(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    tracing::warn!(%error, place = ?self.place, "accept what waits");
+                    return;
+                }
+            }
         }
     }
 
-    async fn take(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+    /// Asks the kernel and not the runtime, which may not know yet of what has just arrived, and
+    /// whose share for one task is less than a queue.
+    fn waiting(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (socket, peer) = SockRef::from(&*self.socket).accept()?;
+        socket.set_nonblocking(true)?;
+        let peer = peer.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+        Ok((TcpStream::from_std(socket.into())?, peer))
+    }
+
+    async fn take(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
         match accepted {
             Ok((client, peer)) => self.admit(client, peer),
             Err(error) if belongs_to_the_connection(&error) => {}
@@ -389,11 +424,12 @@ impl AcceptLoop {
     }
 
     /// Starts the connection's task; never waits for it.
-    fn admit(&self, client: TcpStream, peer: SocketAddr) {
+    fn admit(&mut self, client: TcpStream, peer: SocketAddr) {
         let snapshot = self.gateway.control.snapshot();
-        let Some(listener) = self.place.listener(&snapshot).cloned() else {
-            return; // unbound between snapshot and accept: closing says so
-        };
+        if let Some(listener) = self.place.listener(&snapshot) {
+            self.listener = Arc::clone(listener);
+        }
+        let listener = Arc::clone(&self.listener);
         let destination = client.local_addr().unwrap_or_else(|_| self.place.address());
         let (peer, destination) = (canonical(peer), canonical(destination));
         self.gateway

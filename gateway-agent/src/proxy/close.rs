@@ -251,7 +251,7 @@ pub(super) async fn close(accounted: Accounted) {
 /// what the client still sends: closing over unread bytes would send RST, and RST makes many
 /// clients forget the alert they had received.
 async fn refuse(client: &TcpStream, alert: Option<Alert>) {
-    let said = alert.map_or(Ok(0), |alert| client.try_write(&alert.record()));
+    let said = alert.map_or(Ok(0), |alert| tcp::send_now(client, &alert.record()));
     if said.and_then(|_| tcp::finish_writing(client)).is_err() {
         return;
     }
@@ -298,7 +298,7 @@ pub(super) fn turn_away(
     let mut record = ConnectionRecord::new(gateway.next_id(), &listener.name, (peer, destination));
     record.reason = reason;
     if let Some(alert) = reason.alert().filter(|_| listener.refuse == Refuse::Alert)
-        && let Err(error) = client.try_write(&alert.record())
+        && let Err(error) = tcp::send_now(client, &alert.record())
     {
         tracing::debug!(%error, %peer, "tell a client that the limit is reached");
     }

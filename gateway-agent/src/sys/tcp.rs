@@ -126,6 +126,15 @@ pub fn tune(socket: impl AsFd, keepalive: Option<Duration>) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes what fits into the send buffer at once, and never waits. For sockets so new that an event
+/// loop does not know yet that they can be written to.
+///
+/// # Errors
+/// Those of send(2).
+pub fn send_now(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    SockRef::from(&socket).send(bytes)
+}
+
 /// Sends FIN: this side writes no more.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //! the built binary or many connections is in the `tests` package.
 
 mod aborts;
+mod accepting;
 mod connecting;
 mod refusals;
 mod streams;
@@ -38,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Rig {
     address: SocketAddr,
     records: Arc<Records>,
-    _acceptors: Acceptors,
+    acceptors: Acceptors,
     _drain: drain::Drain,
 }
 
@@ -72,6 +73,13 @@ impl Setup {
     }
 
     fn start(self) -> Rig {
+        let mut rig = self.bound();
+        rig.acceptors.serve();
+        rig
+    }
+
+    /// A gateway that listens and does not accept yet.
+    fn bound(self) -> Rig {
         let records = Arc::new(Records::default());
         let control = Control::fixed(self.snapshot(), "test.hcl".as_ref());
         let observers: Vec<Arc<dyn Observer>> = vec![Arc::clone(&records) as _];
@@ -93,7 +101,7 @@ impl Setup {
         Rig {
             address,
             records,
-            _acceptors: acceptors,
+            acceptors,
             _drain: drain,
         }
     }
@@ -175,27 +183,39 @@ impl Rig {
 
     /// The record of the first connection that ended.
     async fn record(&self) -> ConnectionRecord {
-        let ended = async {
-            loop {
-                if let Some(record) = self.records.ended.lock().unwrap().first().cloned() {
-                    return record;
-                }
-                self.records.one_more.notified().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, ended)
-            .await
-            .expect("a connection ends")
+        self.records.first(1).await.swap_remove(0)
     }
 }
 
 #[derive(Default)]
 struct Records {
+    /// Where they connected to.
+    accepted: Mutex<Vec<SocketAddr>>,
     ended: Mutex<Vec<ConnectionRecord>>,
     one_more: tokio::sync::Notify,
 }
 
+impl Records {
+    /// The records of the first `count` connections that ended.
+    async fn first(&self, count: usize) -> Vec<ConnectionRecord> {
+        let ended = async {
+            loop {
+                if let Some(records) = self.ended.lock().unwrap().get(..count) {
+                    return records.to_vec();
+                }
+                self.one_more.notified().await;
+            }
+        };
+        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        ended.expect("so many connections end")
+    }
+}
+
 impl Observer for Records {
+    fn accepted(&self, _listener: &str, arrived_at: SocketAddr) {
+        self.accepted.lock().unwrap().push(arrived_at);
+    }
+
     fn closed(&self, record: &ConnectionRecord) {
         self.ended.lock().unwrap().push(record.clone());
         self.one_more.notify_one();
