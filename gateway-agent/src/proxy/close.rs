@@ -216,9 +216,9 @@ fn hello_alert(error: &HelloError) -> Option<Alert> {
     }
 }
 
-/// How long a refused client may take to read its alert, and an aborted leg to acknowledge what
-/// was sent before the abort. Two retransmissions of a round trip of 300 ms fit.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a refused client may take to read its alert, and a leg to take what was sent before the
+/// other one's abort. Two retransmissions of a round trip of 300 ms fit.
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// Ninth step: closes the sockets as the reason demands.
 pub(super) async fn close(accounted: Accounted) {

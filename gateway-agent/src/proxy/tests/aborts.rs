@@ -85,6 +85,36 @@ async fn a_slow_client_still_gets_what_came_before_the_reset() {
     assert!(is_reset(&ended), "{ended:?}");
 }
 
+/// Writes until nobody takes any more.
+async fn fill(stream: &mut TcpStream) {
+    let patience = Duration::from_millis(300);
+    while let Ok(Ok(_)) = tokio::time::timeout(patience, stream.write(&[5; 65_536])).await {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_resets_while_the_endpoint_reads_nothing_is_noticed() {
+    let (listener, address) = server().await;
+    let rig = Setup::to(&[address]).start();
+    let (mut client, mut upstream) = joined(&rig, &listener).await;
+    fill(&mut client).await;
+    reset(client);
+    assert_eq!(rig.record().await.reason, CloseReason::ClientReset);
+    let (_, ended) = read_out(&mut upstream).await;
+    assert!(is_reset(&ended), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_resets_while_the_client_reads_nothing_is_noticed() {
+    let (listener, address) = server().await;
+    let rig = Setup::to(&[address]).start();
+    let (mut client, mut upstream) = joined(&rig, &listener).await;
+    fill(&mut upstream).await;
+    reset(upstream);
+    assert_eq!(rig.record().await.reason, CloseReason::UpstreamReset);
+    let (_, ended) = read_out(&mut client).await;
+    assert!(is_reset(&ended), "{ended:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_after_half_close_is_passed_on() {
     let (listener, address) = server().await;

@@ -19,7 +19,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
-use super::super::close::CloseReason;
+use super::super::close::{CloseReason, LINGER};
 use super::{End, Joint};
 
 /// Moves bytes both ways until both directions ended, one side aborted, or nothing moved for too
@@ -50,7 +50,10 @@ pub(super) async fn run(joint: Joint<'_>) -> End {
     let (mut up_open, mut down_open) = (true, true);
     let mut abort = Abort::default();
     while up_open || down_open {
-        let (patience, impatience) = patience(&joint, up_open && down_open);
+        let (patience, impatience) = match abort.first {
+            Some((_, reason)) => (LINGER, reason),
+            None => patience(&joint, up_open && down_open),
+        };
         tokio::select! {
             ended = &mut up, if up_open => {
                 up_open = false;
@@ -60,9 +63,12 @@ pub(super) async fn run(joint: Joint<'_>) -> End {
                 down_open = false;
                 abort.note(ended, Side::Upstream, &shared);
             }
-            // A side whose FIN has been read is read no more: a reset shows only here.
-            error = broken(joint.client), if !up_open => abort.by(Side::Client, &error, &shared),
-            error = broken(joint.upstream), if !down_open => {
+            // A side whose FIN has been read, or whose bytes the other does not take, is not read:
+            // a reset shows only here.
+            error = broken(joint.client), if abort.first.is_none() => {
+                abort.by(Side::Client, &error, &shared);
+            }
+            error = broken(joint.upstream), if abort.first.is_none() => {
                 abort.by(Side::Upstream, &error, &shared);
             }
             () = silence(&shared.last, patience) => return End::Closed(impatience),
