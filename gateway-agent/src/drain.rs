@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 
 /// How far the drain is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,16 +52,14 @@ pub fn channel() -> (Drain, Watch) {
 
 impl Drain {
     /// Starts the drain and waits until all watches are dropped, or cuts what is left after
-    /// `timeout` and waits for that. Returns whether all finished by themselves. The caller must
-    /// have dropped its own [`Watch`].
-    pub async fn finish(mut self, timeout: Duration) -> bool {
+    /// `timeout`, or when `hurry` is done, and waits for that. Returns whether all finished by
+    /// themselves. The caller must have dropped its own [`Watch`].
+    pub async fn finish(mut self, timeout: Duration, hurry: impl Future<Output = ()>) -> bool {
         self.phase.send_replace(Phase::Draining);
-        let deadline = Instant::now() + timeout;
-        if tokio::time::timeout_at(deadline, self.alive.recv())
-            .await
-            .is_ok()
-        {
-            return true;
+        tokio::select! {
+            _gone = self.alive.recv() => return true,
+            () = tokio::time::sleep(timeout) => {}
+            () = hurry => {}
         }
         self.phase.send_replace(Phase::Expired);
         self.alive.recv().await;
@@ -99,6 +96,8 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use core::future::pending;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -108,7 +107,7 @@ mod tests {
             watch.started().await;
             assert!(watch.is_draining());
         });
-        assert!(drain.finish(Duration::from_secs(30)).await);
+        assert!(drain.finish(Duration::from_secs(30), pending()).await);
         worker.await.unwrap();
     }
 
@@ -116,7 +115,15 @@ mod tests {
     async fn what_outlasts_the_deadline_is_told_so() {
         let (drain, mut watch) = channel();
         let worker = tokio::spawn(async move { watch.expired().await });
-        assert!(!drain.finish(Duration::from_secs(30)).await);
+        assert!(!drain.finish(Duration::from_secs(30), pending()).await);
+        worker.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_in_a_hurry_tells_those_at_work_all_the_same() {
+        let (drain, mut watch) = channel();
+        let worker = tokio::spawn(async move { watch.expired().await });
+        assert!(!drain.finish(Duration::MAX, async {}).await);
         worker.await.unwrap();
     }
 }

@@ -63,8 +63,10 @@ struct Agent {
     access_log: Arc<AccessLog>,
     drain: Drain,
     wishes: mpsc::Receiver<Option<Duration>>,
-    /// Admin, watchers, resolvers: aborted when the agent is dropped.
-    background: JoinSet<()>,
+    /// What goes on for ever: aborted when the agent is dropped.
+    _background: JoinSet<()>,
+    /// The admin interface.
+    answering: JoinSet<()>,
     /// Ends the admin interface in order.
     admin_shutdown: watch::Sender<bool>,
 }
@@ -152,7 +154,8 @@ impl Agent {
             status: Arc::clone(&state) as _,
             drainer: Arc::new(Ender { wishes: ender }),
         };
-        serve_admin(&mut background, &snapshot, socket, admin, &shutdown).await?;
+        let mut answering = JoinSet::new();
+        serve_admin(&mut answering, &snapshot, socket, admin, &shutdown).await?;
         state.ready();
         systemd::ready();
         tracing::info!(
@@ -173,7 +176,8 @@ impl Agent {
             access_log,
             drain,
             wishes,
-            background,
+            _background: background,
+            answering,
             admin_shutdown,
         })
     }
@@ -217,19 +221,21 @@ impl Agent {
             }
         };
         acceptors_closed.await;
-        tokio::select! {
-            finished = self.drain.finish(timeout) => tracing::info!(finished, "drained"),
-            () = signals.end() => tracing::warn!("told again to end: open connections are cut"),
-        }
+        let told_again = async {
+            signals.end().await;
+            tracing::warn!("told again to end: open connections are cut");
+        };
+        let finished = self.drain.finish(timeout, told_again).await;
+        tracing::info!(finished, "drained");
         if let Some(accounts) = lock(&self.steering).accounts()
             && let Err(error) = accounts.flush()
         {
             tracing::warn!(%error, "write the last counts");
         }
         self.admin_shutdown.send_replace(true);
-        let admin_done = async { while self.background.join_next().await.is_some() {} };
-        if tokio::time::timeout(GOODBYE, admin_done).await.is_err() {
-            self.background.abort_all();
+        let answered = async { while self.answering.join_next().await.is_some() {} };
+        if tokio::time::timeout(GOODBYE, answered).await.is_err() {
+            self.answering.abort_all();
         }
         self.access_log.finish(GOODBYE);
     }
@@ -239,7 +245,7 @@ impl Agent {
 const GOODBYE: Duration = Duration::from_secs(1);
 
 async fn serve_admin(
-    background: &mut JoinSet<()>,
+    answering: &mut JoinSet<()>,
     snapshot: &Snapshot,
     socket: AdminSocket,
     admin: Admin,
@@ -250,10 +256,10 @@ async fn serve_admin(
         let listener =
             listener.with_context(|| format!("listen for metrics on {address}: choose another"))?;
         let served = admin::serve_metrics(listener, admin.clone(), told(shutdown.clone()));
-        background.spawn(async move { report("metrics", served.await) });
+        answering.spawn(async move { report("metrics", served.await) });
     }
     let served = admin::serve_socket(socket, admin, told(shutdown.clone()));
-    background.spawn(async move { report("admin socket", served.await) });
+    answering.spawn(async move { report("admin socket", served.await) });
     Ok(())
 }
 
