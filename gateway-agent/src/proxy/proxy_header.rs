@@ -58,11 +58,8 @@ pub(super) fn find(bytes: &[u8]) -> Found {
             Found::Invalid
         };
     }
-    let parsed = HeaderResult::parse(bytes);
-    if parsed.is_incomplete() {
-        return Found::Incomplete;
-    }
-    match parsed {
+    match HeaderResult::parse(bytes) {
+        parsed @ HeaderResult::V2(_) if parsed.is_incomplete() => Found::Incomplete,
         HeaderResult::V1(Ok(header)) => Found::Header {
             length: header.header.len(),
             announced: announced_v1(&header.addresses),
@@ -218,6 +215,13 @@ mod tests {
         let mut bytes = header(ProxyVersion::V2, "192.0.2.1:1", "192.0.2.2:2");
         bytes[12] = 0x31; // version 3
         assert_eq!(find(&bytes), Found::Invalid);
+        // A whole line with too little in it: no more bytes would help.
+        assert_eq!(find(b"PROXY TCP4 192.0.2.1\r\n"), Found::Invalid);
+        assert_eq!(find(b"PROXY \r\n"), Found::Invalid);
+        assert_eq!(
+            find(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n"),
+            Found::Invalid
+        );
         let long = [b"PROXY TCP4 ".as_slice(), &[b'1'; 200]].concat();
         assert_eq!(find(&long), Found::Invalid);
     }
