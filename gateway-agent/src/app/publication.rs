@@ -55,6 +55,7 @@ impl Publisher for Publication {
         }
         let budget = descriptors::budget(self.descriptors, next.limits.connections);
         self.gateway.permits.set_limit(budget.connections);
+        self.gateway.pipes.set_limit(budget.pipes);
         self.metrics.set_connection_limit(budget.connections);
         self.access_log.set_form(next.settings.log.access);
         let level = next.settings.log.level;

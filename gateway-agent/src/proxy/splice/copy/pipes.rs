@@ -23,7 +23,7 @@ pub struct Pipes {
 struct Inner {
     idle: Mutex<Vec<Ends>>,
     made: AtomicU64,
-    limit: u64,
+    limit: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -49,10 +49,23 @@ impl Pipes {
         let inner = Inner {
             idle: Mutex::default(),
             made: AtomicU64::new(0),
-            limit,
+            limit: AtomicU64::new(limit),
         };
         Self {
             inner: Arc::new(inner),
+        }
+    }
+
+    /// Changes the limit; pipes above a lower one are closed as they come back.
+    pub fn set_limit(&self, limit: u64) {
+        self.inner.limit.store(limit, Ordering::Relaxed);
+        let mut idle = self
+            .inner
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        while self.made() > limit && idle.pop().is_some() {
+            self.inner.made.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -79,7 +92,9 @@ impl Pipes {
     }
 
     fn make(&self) -> Option<Ends> {
-        if self.inner.made.fetch_add(1, Ordering::Relaxed) >= self.inner.limit {
+        if self.inner.made.fetch_add(1, Ordering::Relaxed)
+            >= self.inner.limit.load(Ordering::Relaxed)
+        {
             self.inner.made.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
@@ -115,7 +130,8 @@ impl Pipe {
 impl Drop for Pipe {
     fn drop(&mut self) {
         let Some(ends) = self.ends.take() else { return };
-        if self.held == 0 {
+        let limit = self.inner.limit.load(Ordering::Relaxed);
+        if self.held == 0 && self.inner.made.load(Ordering::Relaxed) <= limit {
             let mut idle = self
                 .inner
                 .idle
@@ -145,6 +161,17 @@ mod tests {
         drop(pipes.borrow());
         assert_eq!(pipes.made(), 1);
         drop(pipes.borrow());
+        assert_eq!(pipes.made(), 1);
+    }
+
+    #[test]
+    fn a_lower_limit_closes_idle_pipes_and_those_that_come_back() {
+        let pipes = Pipes::new(8);
+        let lent = [pipes.borrow(), pipes.borrow()];
+        drop(pipes.borrow());
+        pipes.set_limit(1);
+        assert_eq!(pipes.made(), 2);
+        drop(lent);
         assert_eq!(pipes.made(), 1);
     }
 
