@@ -27,8 +27,8 @@ use crate::control::snapshot::EngineKind;
 pub(super) enum Outcome {
     /// For good.
     Ended(Ended),
-    /// The endpoint reset the connection before its first byte, and nothing but the first bytes,
-    /// which are still here, had gone to it: another endpoint can be tried.
+    /// The endpoint reset the connection before its first byte, and nothing but the hello,
+    /// which is still here, had gone to it: another endpoint can be tried.
     Bounced(Bounced),
 }
 
@@ -53,6 +53,9 @@ pub(super) struct Joint<'a> {
     first_bytes: Bytes,
     /// How much of `first_bytes` is ours and no byte of the client's.
     prepended: usize,
+    /// Whether `first_bytes` may be said to a second endpoint. A hello may; early data behind it
+    /// could be a request, which the first endpoint may have carried out.
+    repeatable: bool,
     /// Takes the byte counts.
     live: &'a Live,
     pipes: &'a Pipes,
@@ -91,6 +94,9 @@ pub(super) async fn splice(gateway: &Gateway, connected: Connected) -> Outcome {
             notes,
         });
     }
+    let repeatable = record.hello.as_ref().is_some_and(|hello| {
+        usize::try_from(hello.bytes).is_ok_and(|bytes| bytes == admitted.first_bytes.len())
+    });
     let prepended = header.len();
     header.extend_from_slice(&admitted.first_bytes);
     let joint = Joint {
@@ -98,6 +104,7 @@ pub(super) async fn splice(gateway: &Gateway, connected: Connected) -> Outcome {
         upstream: &upstream,
         first_bytes: header.into(),
         prepended,
+        repeatable,
         live: &live,
         pipes: &gateway.pipes,
         idle_timeout: admitted.route.idle_timeout,

@@ -190,3 +190,21 @@ async fn more_than_the_first_bytes_forbids_another_endpoint() {
     let (_, ended) = read_out(&mut client).await;
     assert!(is_reset(&ended), "{ended:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn early_data_is_never_said_to_a_second_endpoint() {
+    let (first, first_address) = server().await;
+    let (second, second_address) = server().await;
+    let rig = Setup::to(&[first_address, second_address]).start();
+    let bytes = [hello("web.example.com"), b"early data".to_vec()].concat();
+    let mut client = rig.connect().await;
+    client.write_all(&bytes).await.unwrap();
+    let upstream = tokio::select! {
+        stream = accept_hello(&first, &bytes) => stream,
+        stream = accept_hello(&second, &bytes) => stream,
+    };
+    reset(upstream);
+    let (_, ended) = read_out(&mut client).await;
+    assert!(is_reset(&ended), "{ended:?}");
+    assert_eq!(rig.record().await.attempts, 1);
+}

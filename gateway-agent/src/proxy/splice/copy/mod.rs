@@ -121,11 +121,11 @@ impl LastMove {
 }
 
 /// An endpoint's reset before its first byte can be answered by another endpoint, as long as
-/// nothing but the first bytes was taken from the client: those can be sent again.
+/// nothing but a hello was taken from the client: that can be sent again.
 fn conclude(joint: &Joint<'_>, shared: &Shared, reason: CloseReason) -> End {
     let read = |sender: &Sender| sender.read.load(Ordering::Relaxed);
     let untouched = !read(&shared.client) && !read(&shared.upstream);
-    if reason == CloseReason::UpstreamReset && untouched {
+    if reason == CloseReason::UpstreamReset && untouched && joint.repeatable {
         joint.live.received.store(0, Ordering::Relaxed);
         return End::Bounced;
     }
