@@ -48,10 +48,11 @@ pub(super) async fn connect(gateway: &Gateway, mut aimed: Aimed) -> Result<Conne
             reason = interrupted(&mut admitted) => return Err(admitted.end(reason)),
         };
         let record = &mut admitted.connection.record;
-        record.attempts += 1;
+        record.attempts += dialled.begun;
         record.endpoint = Some(pick.endpoint.address);
         for (endpoint, error) in dialled.failed {
-            let ejected = admitted.route.cluster.failed(&endpoint, Instant::now());
+            let ejected =
+                !is_ours(&error) && admitted.route.cluster.failed(&endpoint, Instant::now());
             tracing::debug!(conn = record.id, endpoint = %endpoint.address, %error, ejected, "dial");
             gateway.tell(|o| o.endpoint_failed(&admitted.route, endpoint.address, ejected));
             tried.push(endpoint.address);
@@ -118,6 +119,8 @@ fn header_for(admitted: &Admitted) -> io::Result<Vec<u8>> {
 /// What came of dialling one pick.
 #[derive(Default)]
 struct Dialled {
+    /// Addresses dialled, those still under way when another was reached included.
+    begun: u32,
     reached: Option<(TcpStream, Arc<Endpoint>)>,
     failed: Vec<(Arc<Endpoint>, io::Error)>,
 }
@@ -139,8 +142,15 @@ struct Dial {
 impl Race {
     fn new(admitted: &Admitted, pick: &Pick) -> Self {
         let limits = &admitted.connection.snapshot.limits;
+        // Each address is a dial: a name with many must not open more sockets than a connection may.
+        let left = limits
+            .connect_attempts
+            .saturating_sub(admitted.connection.record.attempts);
+        let alternates = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(1);
         let mut runners = vec![Arc::clone(&pick.endpoint)];
-        runners.extend(pick.alternates.iter().cloned());
+        runners.extend(pick.alternates.iter().take(alternates).cloned());
         Self {
             runners: runners.into_iter(),
             dial: Dial {
@@ -157,6 +167,7 @@ impl Race {
         if self.runners.len() == 1 {
             // The common case needs no task of its own.
             if let Some(endpoint) = self.runners.next() {
+                outcome.begun = 1;
                 match self.dial.dial(endpoint.address).await {
                     Ok(stream) => outcome.reached = Some((stream, endpoint)),
                     Err(error) => outcome.failed.push((endpoint, error)),
@@ -165,7 +176,7 @@ impl Race {
             return outcome;
         }
         let mut running = JoinSet::new();
-        self.start_next(&mut running);
+        outcome.begun += self.start_next(&mut running);
         loop {
             tokio::select! {
                 ended = running.join_next() => match ended {
@@ -175,26 +186,29 @@ impl Race {
                     }
                     Some(Ok((endpoint, Err(error)))) => {
                         outcome.failed.push((endpoint, error));
-                        self.start_next(&mut running);
+                        outcome.begun += self.start_next(&mut running);
                     }
-                    Some(Err(_)) => self.start_next(&mut running),
+                    Some(Err(_)) => outcome.begun += self.start_next(&mut running),
                     None => return outcome,
                 },
                 () = sleep(self.head_start), if self.runners.len() > 0 => {
-                    self.start_next(&mut running);
+                    outcome.begun += self.start_next(&mut running);
                 }
             }
         }
     }
 
-    fn start_next(&mut self, running: &mut JoinSet<(Arc<Endpoint>, io::Result<TcpStream>)>) {
-        if let Some(endpoint) = self.runners.next() {
-            let dial = self.dial.clone();
-            running.spawn(async move {
-                let dialled = dial.dial(endpoint.address).await;
-                (endpoint, dialled)
-            });
-        }
+    /// Dials the next address, if one is left; how many that are.
+    fn start_next(&mut self, running: &mut JoinSet<(Arc<Endpoint>, io::Result<TcpStream>)>) -> u32 {
+        let Some(endpoint) = self.runners.next() else {
+            return 0;
+        };
+        let dial = self.dial.clone();
+        running.spawn(async move {
+            let dialled = dial.dial(endpoint.address).await;
+            (endpoint, dialled)
+        });
+        1
     }
 }
 
@@ -213,6 +227,21 @@ impl Dial {
         tcp::tune(&stream, self.keepalive)?;
         Ok(stream)
     }
+}
+
+/// Whether a dial failed for want of something of our own (descriptors, memory, a source address
+/// or port), which says nothing of the endpoint.
+fn is_ours(error: &io::Error) -> bool {
+    let ours = [
+        libc::EMFILE,
+        libc::ENFILE,
+        libc::ENOMEM,
+        libc::ENOBUFS,
+        libc::EADDRNOTAVAIL,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|code| ours.contains(&code))
 }
 
 /// Takes a source address and leaves the port to connect(2), which can then use one port towards

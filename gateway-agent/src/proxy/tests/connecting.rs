@@ -70,6 +70,41 @@ async fn a_silent_endpoint_costs_its_connect_timeout_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_with_many_addresses_costs_no_more_dials_than_allowed() {
+    let (closed, address) = server().await;
+    drop(closed);
+    let mut setup = Setup::to(&[]);
+    setup.endpoints = vec![Target::Host {
+        host: "shop.internal".into(),
+        port: address.port(),
+    }];
+    setup.resolved = (1..=20)
+        .map(|last| Ipv4Addr::new(127, 0, 0, last).into())
+        .collect();
+    let allowed = setup.limits.connect_attempts;
+    let rig = setup.start();
+    let mut client = rig.connect().await;
+    client.write_all(&hello("web.example.com")).await.unwrap();
+    assert_eq!(rig.record().await.attempts, allowed);
+    assert_eq!(rig.records.failed.lock().unwrap().len(), allowed as usize);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_gateway_lacks_is_not_the_endpoints_fault() {
+    let (_listener, address) = server().await;
+    let mut setup = Setup::to(&[address]);
+    // No interface has it (RFC 5737).
+    setup.source_addresses = vec!["192.0.2.1".parse().unwrap()];
+    let rig = setup.start();
+    let mut client = rig.connect().await;
+    client.write_all(&hello("web.example.com")).await.unwrap();
+    assert_eq!(rig.record().await.reason, CloseReason::ConnectFailed);
+    let snapshot = rig.gateway.control.snapshot();
+    let route = snapshot.routes.get("web.example.com").unwrap();
+    assert_eq!(route.cluster.survey(Instant::now())[0].failures, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_address_family_loses_the_race_to_the_other() {
     let (good, v4) = server().await;
     let (_hole, v6) = BlackHole::at((Ipv6Addr::LOCALHOST, v4.port()).into());

@@ -39,13 +39,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Rig {
     address: SocketAddr,
     records: Arc<Records>,
+    gateway: Arc<Gateway>,
     acceptors: Acceptors,
     _drain: drain::Drain,
 }
 
 /// What a test may change.
 struct Setup {
+    /// Where it listens.
+    address: SocketAddr,
     endpoints: Vec<Target>,
+    /// Addresses the endpoints are dialled from.
+    source_addresses: Vec<std::net::IpAddr>,
     /// What the host names among the endpoints resolve to.
     resolved: Vec<std::net::IpAddr>,
     send_proxy: Option<ProxyVersion>,
@@ -60,7 +65,9 @@ struct Setup {
 impl Setup {
     fn to(endpoints: &[SocketAddr]) -> Self {
         Self {
+            address: "127.0.0.1:0".parse().unwrap(),
             endpoints: endpoints.iter().copied().map(Target::Address).collect(),
+            source_addresses: Vec::new(),
             resolved: Vec::new(),
             send_proxy: None,
             accept_proxy: None,
@@ -93,7 +100,8 @@ impl Setup {
         ));
         let (drain, watch) = drain::channel();
         let runtime = tokio::runtime::Handle::current();
-        let mut acceptors = Acceptors::new(gateway, watch, runtime, Box::new(Nothing), 1);
+        let mut acceptors =
+            Acceptors::new(Arc::clone(&gateway), watch, runtime, Box::new(Nothing), 1);
         let snapshot = control.snapshot();
         acceptors.bind(&snapshot).unwrap();
         let targets = acceptors.steer_targets(&snapshot.listeners[0]);
@@ -101,6 +109,7 @@ impl Setup {
         Rig {
             address,
             records,
+            gateway,
             acceptors,
             _drain: drain,
         }
@@ -115,7 +124,7 @@ impl Setup {
         let listener = Listener {
             name: "tls".into(),
             id: 1,
-            addresses: vec!["127.0.0.1:0".parse().unwrap()],
+            addresses: vec![self.address],
             destinations: Vec::new(),
             access: self.access.clone(),
             accept_proxy: self.accept_proxy.clone(),
@@ -143,7 +152,7 @@ impl Setup {
             balance: Balance::RoundRobin,
             connect_timeout: self.limits.connect_timeout,
             idle_timeout: self.limits.idle_timeout,
-            source_addresses: Vec::new(),
+            source_addresses: self.source_addresses.clone(),
             cluster: Arc::new(cluster),
             at,
         };
@@ -191,6 +200,8 @@ impl Rig {
 struct Records {
     /// Where they connected to.
     accepted: Mutex<Vec<SocketAddr>>,
+    /// Endpoints that could not be dialled.
+    failed: Mutex<Vec<SocketAddr>>,
     ended: Mutex<Vec<ConnectionRecord>>,
     one_more: tokio::sync::Notify,
 }
@@ -214,6 +225,10 @@ impl Records {
 impl Observer for Records {
     fn accepted(&self, _listener: &str, arrived_at: SocketAddr) {
         self.accepted.lock().unwrap().push(arrived_at);
+    }
+
+    fn endpoint_failed(&self, _route: &Route, endpoint: SocketAddr, _ejected: bool) {
+        self.failed.lock().unwrap().push(endpoint);
     }
 
     fn closed(&self, record: &ConnectionRecord) {
