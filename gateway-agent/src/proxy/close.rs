@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use gateway_common::wire::{Alert, HelloError, Preamble};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use super::account::Accounted;
 use super::connection::{Ended, Gateway};
@@ -249,15 +249,23 @@ pub(super) async fn close(accounted: Accounted) {
 
 /// Says why (in one record, which an empty send buffer takes whole), then FIN, then reads away
 /// what the client still sends: closing over unread bytes would send RST, and RST makes many
-/// clients forget the alert they had received.
+/// clients forget the alert they had received. Whom nothing is said to is not waited for.
 async fn refuse(client: &TcpStream, alert: Option<Alert>) {
-    let said = alert.map_or(Ok(0), |alert| tcp::send_now(client, &alert.record()));
+    let Some(alert) = alert else { return };
+    let said = tcp::send_now(client, &alert.record());
     if said.and_then(|_| tcp::finish_writing(client)).is_err() {
         return;
     }
-    let deadline = Instant::now() + LINGER;
+    let enough = sleep(LINGER);
+    tokio::pin!(enough);
     let mut sink = [0_u8; 512];
-    while let Ok(Ok(())) = timeout_at(deadline, client.readable()).await {
+    loop {
+        tokio::select! {
+            // First, or a client that never stops sending would never be left.
+            biased;
+            () = &mut enough => return,
+            ready = client.readable() => if ready.is_err() { return },
+        }
         match client.try_read(&mut sink) {
             Ok(0) => return,
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
@@ -280,7 +288,7 @@ async fn deliver_then_reset(socket: &TcpStream) {
 }
 
 /// A socket that is gone already needs no RST.
-fn reset(socket: &TcpStream) {
+pub(super) fn reset(socket: &TcpStream) {
     if let Err(error) = tcp::reset_on_close(socket) {
         tracing::debug!(%error, "set a socket to reset on close");
     }

@@ -94,3 +94,38 @@ async fn above_the_connection_limit_clients_are_turned_away() {
     assert_eq!(answer, Alert::InternalError.record());
     assert_eq!(rig.record().await.reason, CloseReason::ConnectionLimit);
 }
+
+/// Waits until no connection is open.
+async fn all_permits_back(rig: &Rig) {
+    let back = async {
+        while rig.gateway.permits.open() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let back = tokio::time::timeout(PATIENCE, back).await;
+    back.expect("the connection gives its permit back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_client_that_never_stops_sending_is_left() {
+    let (_listener, address) = server().await;
+    let rig = Setup::to(&[address]).start();
+    let mut client = rig.connect().await;
+    client.write_all(&hello("other.example.com")).await.unwrap();
+    let flood = async { while client.write(&[0; 65_536]).await.is_ok() {} };
+    tokio::join!(flood, all_permits_back(&rig));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_to_whom_nothing_is_said_is_not_waited_for() {
+    let (_listener, address) = server().await;
+    let mut setup = Setup::to(&[address]);
+    setup.limits.hello_timeout = Duration::from_millis(100);
+    let rig = setup.start();
+    let silent = rig.connect().await;
+    assert_eq!(rig.record().await.reason, CloseReason::HelloTimeout);
+    let begun = std::time::Instant::now();
+    all_permits_back(&rig).await;
+    assert!(begun.elapsed() < crate::proxy::close::LINGER / 2);
+    drop(silent);
+}
