@@ -52,7 +52,8 @@ pub(super) async fn greet(gateway: &Gateway, accepted: Accepted) -> Result<Greet
             connection.record.hello = Some(facts);
             Ok(Greeted {
                 connection,
-                first_bytes: inbox.bytes.freeze(),
+                // Kept for the connection's life, so without the room they were read into.
+                first_bytes: Bytes::copy_from_slice(&inbox.bytes),
             })
         }
         Err(reason) => Err(connection.end(reason)),

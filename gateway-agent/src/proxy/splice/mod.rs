@@ -98,11 +98,16 @@ pub(super) async fn splice(gateway: &Gateway, connected: Connected) -> Outcome {
         usize::try_from(hello.bytes).is_ok_and(|bytes| bytes == admitted.first_bytes.len())
     });
     let prepended = header.len();
-    header.extend_from_slice(&admitted.first_bytes);
+    let first_bytes = if header.is_empty() {
+        admitted.first_bytes.clone()
+    } else {
+        header.extend_from_slice(&admitted.first_bytes);
+        header.into()
+    };
     let joint = Joint {
         client: &admitted.connection.client,
         upstream: &upstream,
-        first_bytes: header.into(),
+        first_bytes,
         prepended,
         repeatable,
         live: &live,
