@@ -139,3 +139,31 @@ async fn a_half_closed_connection_has_its_own_timeout() {
     client.shutdown().await.unwrap();
     assert_eq!(rig.record().await.reason, CloseReason::HalfCloseTimeout);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_cut_short_by_its_idle_timeout_does_not_end_as_if_it_were_whole() {
+    let (listener, address) = server().await;
+    let mut setup = Setup::to(&[address]);
+    setup.limits.idle_timeout = Duration::from_millis(200);
+    let rig = setup.start();
+    let (mut client, mut upstream) = joined(&rig, &listener).await;
+    // More than fits into all buffers on the way: the gateway is left with bytes.
+    client.write_all(&vec![5; 50_000_000]).await.unwrap_err();
+    assert_eq!(rig.record().await.reason, CloseReason::IdleTimeout);
+    let (_, ended) = read_out(&mut upstream).await;
+    let error = ended.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+/// Bytes that `serve` takes for one connection.
+fn size_of_life<F>(_serve: impl Fn(Arc<Gateway>, crate::proxy::Accepted) -> F) -> usize {
+    size_of::<F>()
+}
+
+#[test]
+fn an_idle_connection_costs_little_memory() {
+    let life = size_of_life(crate::proxy::serve);
+    let connection = size_of::<crate::proxy::Connection>();
+    println!("a connection's future: {life} bytes, what it is known by: {connection} bytes");
+    assert!(life + connection <= 4_096, "{life} + {connection}");
+}

@@ -19,17 +19,17 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
-use super::super::close::{CloseReason, LINGER};
+use super::super::close::{CloseReason, LINGER, reset};
 use super::{End, Joint};
 
 /// Moves bytes both ways until both directions ended, one side aborted, or nothing moved for too
 /// long.
-pub(super) async fn run(joint: Joint<'_>) -> End {
+pub(super) async fn run(mut joint: Joint<'_>) -> End {
     let shared = Shared::new();
     let up = pump(Lane {
         from: joint.client,
         to: joint.upstream,
-        first_bytes: joint.first_bytes.clone(),
+        first_bytes: core::mem::take(&mut joint.first_bytes),
         uncounted: joint.prepended,
         moved: &joint.live.received,
         sender: &shared.client,
@@ -71,7 +71,14 @@ pub(super) async fn run(joint: Joint<'_>) -> End {
             error = broken(joint.upstream), if abort.first.is_none() => {
                 abort.by(Side::Upstream, &error, &shared);
             }
-            () = silence(&shared.last, patience) => return End::Closed(impatience),
+            () = silence(&shared.last, patience) => {
+                if shared.holds_bytes() {
+                    // A FIN would say that they were the last.
+                    reset(joint.client);
+                    reset(joint.upstream);
+                }
+                return End::Closed(impatience);
+            }
         }
         if let Some(reason) = abort.verdict(up_open, down_open) {
             return conclude(&joint, &shared, reason);
@@ -162,9 +169,24 @@ struct Shared {
 struct Sender {
     /// Whether any byte was read from it.
     read: AtomicBool,
+    /// Whether bytes that were read from it are not written to the other side yet.
+    held: AtomicBool,
     /// Whether it aborted. Its socket reports an abort once; who reads it later sees an end of
     /// file, which must not be passed on as FIN.
     aborted: AtomicBool,
+}
+
+impl Sender {
+    /// Bytes were read from it.
+    fn took(&self) {
+        self.read.store(true, Ordering::Relaxed);
+        self.held.store(true, Ordering::Relaxed);
+    }
+
+    /// What was read from it is written.
+    fn gave(&self) {
+        self.held.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Shared {
@@ -177,6 +199,11 @@ impl Shared {
             client: Sender::default(),
             upstream: Sender::default(),
         }
+    }
+
+    fn holds_bytes(&self) -> bool {
+        let held = |sender: &Sender| sender.held.load(Ordering::Relaxed);
+        held(&self.client) || held(&self.upstream)
     }
 
     fn sender(&self, side: Side) -> &Sender {

@@ -94,6 +94,7 @@ impl Lane<'_> {
         let first = core::mem::take(&mut self.first_bytes);
         let mut uncounted = self.uncounted;
         let mut rest: &[u8] = &first;
+        self.sender.held.store(!rest.is_empty(), Ordering::Relaxed);
         while !rest.is_empty() {
             let written = self.write_some(rest).await?;
             rest = rest.get(written..).unwrap_or_default();
@@ -101,6 +102,7 @@ impl Lane<'_> {
             uncounted -= ours;
             self.count(written - ours);
         }
+        self.sender.gave();
         Ok(())
     }
 
@@ -114,7 +116,7 @@ impl Lane<'_> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Dry),
                 Err(error) => return Err(Failure::Read(error)),
             };
-            self.sender.read.store(true, Ordering::Relaxed);
+            self.sender.took();
             let full = read == buffer.bytes().len();
             let mut rest = buffer.bytes().get(..read).unwrap_or_default();
             while !rest.is_empty() {
@@ -122,6 +124,7 @@ impl Lane<'_> {
                 rest = rest.get(written..).unwrap_or_default();
                 self.count(written);
             }
+            self.sender.gave();
             if full {
                 return Ok(Turn::Bulk);
             }
@@ -156,7 +159,9 @@ impl Lane<'_> {
             )?)
         })?;
         pipe.held += moved;
-        self.sender.read.store(true, Ordering::Relaxed);
+        if moved > 0 {
+            self.sender.took();
+        }
         Ok(moved)
     }
 
@@ -178,6 +183,7 @@ impl Lane<'_> {
                 Err(error) => return Err(Failure::Write(error)),
             }
         }
+        self.sender.gave();
         Ok(())
     }
 
