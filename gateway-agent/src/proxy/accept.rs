@@ -303,7 +303,13 @@ impl Acceptors {
                 .collect();
         }
         let mut address = place.address();
-        refuse_to_share(address)?;
+        if !self
+            .open
+            .keys()
+            .any(|ours| overlap(ours.address(), address))
+        {
+            refuse_to_share(address)?;
+        }
         let mut sockets = Vec::with_capacity(self.cores);
         for _ in 0..self.cores {
             let socket = bound(address, backlog)?;
@@ -330,6 +336,13 @@ fn refuse_to_share(address: SocketAddr) -> io::Result<()> {
         probe.set_only_v6(true)?;
     }
     probe.bind(&address.into())
+}
+
+/// Whether one of the two takes the other's connections too, as before and after a reload from
+/// every address to one of them, or back.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let any = a.ip().is_unspecified() || b.ip().is_unspecified();
+    any && a.port() == b.port() && a.is_ipv4() == b.is_ipv4()
 }
 
 /// A listening socket. TCP by name: where the system default is MPTCP, sockets could not be spliced.

@@ -68,3 +68,18 @@ async fn nothing_is_accepted_before_the_snapshot_is_in_force() {
     rig.acceptors.serve();
     accept_hello(&listener, &hello).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_moves_from_every_address_to_one_of_them_without_a_refused_client() {
+    let free = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let mut setup = Setup::to(&[]);
+    setup.address = ([127, 0, 0, 1], port).into();
+    let next = setup.snapshot();
+    setup.address = ([0, 0, 0, 0], port).into();
+    let mut rig = setup.start();
+    rig.acceptors.bind(&next).unwrap();
+    rig.acceptors.unbind(&next);
+    StdStream::connect(("127.0.0.1", port)).unwrap();
+}
