@@ -80,8 +80,6 @@ pub enum CloseReason {
     ConnectFailed,
     /// As many connections are open as the limit allows.
     ConnectionLimit,
-    /// The listener was removed from the configuration between accept and route.
-    ListenerRemoved,
 }
 
 impl CloseReason {
@@ -111,7 +109,6 @@ impl CloseReason {
             Self::NoEndpoint => "no_endpoint",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectionLimit => "connection_limit",
-            Self::ListenerRemoved => "listener_removed",
         }
     }
 
@@ -135,11 +132,9 @@ impl CloseReason {
             Self::IdleTimeout | Self::HalfCloseTimeout | Self::Drained | Self::ConnectionLimit => {
                 Origin::Gateway
             }
-            Self::PolicyChanged
-            | Self::UnknownName
-            | Self::ListenerDenied
-            | Self::RouteDenied
-            | Self::ListenerRemoved => Origin::Policy,
+            Self::PolicyChanged | Self::UnknownName | Self::ListenerDenied | Self::RouteDenied => {
+                Origin::Policy
+            }
         }
     }
 
@@ -160,7 +155,6 @@ impl CloseReason {
                 | Self::NoEndpoint
                 | Self::ConnectFailed
                 | Self::ConnectionLimit
-                | Self::ListenerRemoved
         )
     }
 
@@ -171,10 +165,9 @@ impl CloseReason {
         match self {
             Self::NoServerName | Self::UnknownName => Some(Alert::UnrecognizedName),
             Self::ListenerDenied | Self::RouteDenied => Some(Alert::AccessDenied),
-            Self::NoEndpoint
-            | Self::ConnectFailed
-            | Self::ConnectionLimit
-            | Self::ListenerRemoved => Some(Alert::InternalError),
+            Self::NoEndpoint | Self::ConnectFailed | Self::ConnectionLimit => {
+                Some(Alert::InternalError)
+            }
             Self::Hello(error) => hello_alert(error),
             _ => None,
         }
