@@ -15,8 +15,9 @@ use tokio::time::{sleep, timeout};
 
 use super::authorize::Admitted;
 use super::close::CloseReason;
-use super::connection::{Ended, Gateway};
+use super::connection::{Connection, Ended, Gateway};
 use super::endpoint::{self, Aimed};
+use super::leg::client_gone;
 use super::proxy_header;
 use crate::control::cluster::{ActiveGuard, Endpoint, Pick};
 use crate::control::snapshot::Route;
@@ -72,8 +73,10 @@ pub(super) async fn connect(gateway: &Gateway, mut aimed: Aimed) -> Result<Conne
 /// What may end a connection while it waits for an endpoint.
 async fn interrupted(admitted: &mut Admitted) -> CloseReason {
     let live = Arc::clone(admitted.registration.live());
+    let Connection { client, drain, .. } = &mut *admitted.connection;
     tokio::select! {
-        () = admitted.connection.drain.expired() => CloseReason::Drained,
+        () = drain.expired() => CloseReason::Drained,
+        reason = client_gone(client) => reason,
         reason = live.cut_requested() => reason,
     }
 }

@@ -14,6 +14,7 @@ mod connection;
 mod endpoint;
 mod hello;
 pub mod ja4;
+mod leg;
 pub mod permits;
 mod proxy_header;
 pub mod record;

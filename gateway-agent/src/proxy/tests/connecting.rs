@@ -205,3 +205,15 @@ async fn a_header_from_elsewhere_is_no_header() {
     assert!(answer.is_empty());
     assert!(matches!(rig.record().await.reason, CloseReason::Hello(_)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_resets_while_an_endpoint_is_dialled_is_let_go() {
+    let (_hole, silent) = BlackHole::at((Ipv4Addr::LOCALHOST, 0).into());
+    let mut setup = Setup::to(&[silent]);
+    setup.limits.connect_timeout = PATIENCE * 2;
+    let rig = setup.start();
+    let mut client = rig.connect().await;
+    client.write_all(&hello("web.example.com")).await.unwrap();
+    reset(client);
+    assert_eq!(rig.record().await.reason, CloseReason::ClientReset);
+}

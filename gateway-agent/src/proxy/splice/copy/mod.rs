@@ -15,11 +15,10 @@ use std::time::Duration;
 
 pub use pipes::Pipes;
 use pump::{Failure, Lane, pump};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::close::{CloseReason, LINGER, reset};
+use super::super::leg::broken;
 use super::{End, Joint};
 
 /// Moves bytes both ways until both directions ended, one side aborted, or nothing moved for too
@@ -256,22 +255,5 @@ impl Abort {
             Side::Upstream => down_open,
         };
         (!still_read).then_some(reason)
-    }
-}
-
-/// Waits until a socket that nobody reads has an error.
-async fn broken(socket: &TcpStream) -> io::Error {
-    loop {
-        if let Err(error) = socket.ready(Interest::ERROR).await {
-            return error;
-        }
-        match socket.take_error() {
-            Ok(Some(error)) | Err(error) => return error,
-            // Spurious: clear the mark, so that the next wait is for a new edge.
-            Ok(None) => {
-                let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-                socket.try_io(Interest::ERROR, nothing).unwrap_or_default();
-            }
-        }
     }
 }

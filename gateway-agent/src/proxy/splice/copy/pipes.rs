@@ -4,11 +4,14 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
 
 /// Capacity asked for. A pipe of the default size holds 16 segments' worth of pages, which a
 /// receive queue of a fast stream exceeds; the kernel's ceiling for everyone is 1 MiB.
 const CAPACITY: usize = 1024 * 1024;
+
+/// Capacity from which on a pipe is worth it: the default of a user within the share.
+const LEAST: usize = 64 * 1024;
 
 /// Idle pipes kept for the next borrower.
 const KEPT: usize = 64;
@@ -103,8 +106,13 @@ impl Pipes {
             self.inner.made.fetch_sub(1, Ordering::Relaxed);
             return None;
         };
-        // Refused above the user's share of pipe memory: the default capacity works too.
-        let capacity = fcntl_setpipe_size(&write, CAPACITY).unwrap_or(64 * 1024);
+        // Refused above the user's share of pipe memory, where new pipes are small too: one that
+        // holds less than a buffer is slower than a buffer.
+        let size = fcntl_setpipe_size(&write, CAPACITY).or_else(|_| fcntl_getpipe_size(&write));
+        let Some(capacity) = size.ok().filter(|size| *size >= LEAST) else {
+            self.inner.made.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        };
         Some(Ends {
             read,
             write,

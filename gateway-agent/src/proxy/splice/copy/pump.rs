@@ -173,6 +173,7 @@ impl Lane<'_> {
                 Ok(splice(read, None, self.to, None, pipe.held, flags)?)
             });
             match moved {
+                Ok(0) => return Err(Failure::Write(io::ErrorKind::WriteZero.into())),
                 Ok(moved) => {
                     pipe.held -= moved.min(pipe.held);
                     self.count(moved);
