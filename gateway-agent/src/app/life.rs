@@ -1,5 +1,6 @@
 //! The agent's life: start, serve, follow signals, drain.
 
+use std::path::Path;
 use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -19,7 +20,7 @@ use crate::control::snapshot::Snapshot;
 use crate::control::{Control, Running};
 use crate::drain::{self, Drain};
 use crate::ops::access_log::AccessLog;
-use crate::ops::admin::{self, Admin, AdminSocket};
+use crate::ops::admin::{self, Admin, AdminSocket, SocketError};
 use crate::ops::metrics::{self, Metrics};
 use crate::ops::systemd::Inherited;
 use crate::ops::{log, systemd};
@@ -85,7 +86,9 @@ impl Agent {
         let level = log::start(options.log_form, level).context("start logging")?;
         report_foreign(&host.inherited);
         // Also the lock of the instance: a second agent ends here.
-        let socket = AdminSocket::bind(&settings.admin.socket).context("open the admin socket")?;
+        let socket = admin_socket(&settings.admin.socket)
+            .await
+            .context("open the admin socket")?;
         let access_log = AccessLog::to_stdout(settings.log.access);
         let access_log = Arc::new(access_log.context("start the access log")?);
         let steering = Steering::open(&snapshot).map_err(|error| {
@@ -243,6 +246,22 @@ impl Agent {
 
 /// How long the admin interface and the access log may take to finish what they are at.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How long a predecessor that was killed may take to be gone, with its locks.
+const SUCCESSION: Duration = Duration::from_secs(2);
+
+/// Opens the admin socket, and with it takes the lock of the instance.
+async fn admin_socket(path: &Path) -> Result<AdminSocket, SocketError> {
+    let deadline = Instant::now() + SUCCESSION;
+    loop {
+        match AdminSocket::bind(path) {
+            Err(SocketError::Held(_)) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            bound => return bound,
+        }
+    }
+}
 
 async fn serve_admin(
     answering: &mut JoinSet<()>,
