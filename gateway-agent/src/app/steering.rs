@@ -31,6 +31,8 @@ pub(super) struct Steering {
     counts: Arc<Counts>,
     /// Whether somebody follows the datapath's events.
     followed: bool,
+    /// Whether the first [`Self::add`] is still to come: the kernel half was asked for just now.
+    opening: bool,
 }
 
 /// Follows something of the kernel's for as long as it is polled.
@@ -50,6 +52,7 @@ impl Steering {
             plan: None,
             counts: Arc::default(),
             followed: false,
+            opening: true,
         };
         if wanted(snapshot) {
             steering.start()?;
@@ -82,7 +85,9 @@ impl Steering {
     /// # Errors
     /// A text for operators: destinations that conflict, or a kernel that refuses.
     pub(super) fn add(&mut self, next: &Snapshot, sockets: &Acceptors) -> Result<(), String> {
-        if self.datapath.is_none() && wanted(next) {
+        // A host that could not steer at the start may be able to at a reload.
+        let at_start = core::mem::take(&mut self.opening);
+        if self.datapath.is_none() && wanted(next) && !at_start {
             self.start().map_err(|error| said(&error))?;
         }
         let Some(datapath) = &mut self.datapath else {
