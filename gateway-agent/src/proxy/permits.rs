@@ -1,10 +1,14 @@
 //! How many connections may be open at once: one visible number, no other cap.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Share of the limit, in percent, from which on the operator is warned.
 const WARN_PERCENT: u64 = 80;
+
+/// Share below which the next crossing is told again: connections that come and go around the
+/// mark are one crossing.
+const CALM_PERCENT: u64 = 70;
 
 /// The limit and what is taken of it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -16,6 +20,8 @@ pub struct Permits {
 struct Inner {
     limit: AtomicU64,
     open: AtomicU64,
+    /// Whether the mark was crossed, and not left well below since.
+    warned: AtomicBool,
 }
 
 /// One connection's share; given back when dropped.
@@ -42,6 +48,7 @@ impl Permits {
         let inner = Inner {
             limit: AtomicU64::new(limit),
             open: AtomicU64::new(0),
+            warned: AtomicBool::new(false),
         };
         Self {
             inner: Arc::new(inner),
@@ -76,19 +83,26 @@ impl Permits {
         if before >= limit {
             return Asked::Refused; // dropping `permit` gives the share back
         }
-        let mark = limit.saturating_mul(WARN_PERCENT) / 100;
-        if before + 1 == mark {
-            Asked::GivenNearLimit(permit)
-        } else {
-            Asked::Given(permit)
+        let near = before + 1 >= share(limit, WARN_PERCENT);
+        if near && !self.inner.warned.swap(true, Ordering::Relaxed) {
+            return Asked::GivenNearLimit(permit);
         }
+        Asked::Given(permit)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.inner.open.fetch_sub(1, Ordering::Relaxed);
+        let before = self.inner.open.fetch_sub(1, Ordering::Relaxed);
+        let limit = self.inner.limit.load(Ordering::Relaxed);
+        if before <= share(limit, CALM_PERCENT) {
+            self.inner.warned.store(false, Ordering::Relaxed);
+        }
     }
+}
+
+fn share(limit: u64, percent: u64) -> u64 {
+    limit.saturating_mul(percent) / 100
 }
 
 #[cfg(test)]
@@ -116,5 +130,17 @@ mod tests {
             .count();
         assert_eq!(near, 1);
         assert_eq!(permits.open(), 10);
+    }
+
+    #[test]
+    fn coming_and_going_around_the_mark_is_one_crossing() {
+        let permits = Permits::new(10);
+        let near = |asked: &Asked| matches!(asked, Asked::GivenNearLimit(_));
+        let mut held: Vec<_> = (0..7).map(|_| permits.ask()).collect();
+        assert!(near(&permits.ask()));
+        assert!(!near(&permits.ask()), "not well below in between");
+        held.truncate(3);
+        held.extend((3..7).map(|_| permits.ask()));
+        assert!(near(&permits.ask()), "a new crossing");
     }
 }

@@ -121,6 +121,7 @@ impl AcceptLoop {
             Asked::Given(permit) => permit,
             Asked::GivenNearLimit(permit) => {
                 let (open, limit) = (self.gateway.permits.open(), self.gateway.permits.limit());
+                tracing::warn!(open, limit, "80 % of the connection limit are in use");
                 self.gateway
                     .tell(|observer| observer.limit_near(open, limit));
                 permit
