@@ -47,6 +47,13 @@ pub(super) enum Failure {
 /// Rounds of filling and emptying after which other connections of this thread get a turn.
 const ROUNDS: usize = 16;
 
+/// Bytes of one turn that make it one of bulk: what fills the smallest buffer.
+const BULK: u64 = 16 * 1024;
+
+/// Turns without bulk after which a direction that had it goes back to buffers: a fast sender
+/// runs dry between two trains of segments all the time.
+const HOPE: u32 = 8;
+
 /// What a turn of moving bytes ended with.
 enum Turn {
     /// The sender has nothing more for now.
@@ -65,19 +72,29 @@ pub(super) async fn pump(mut lane: Lane<'_>) -> Result<(), Failure> {
     lane.send_first_bytes().await?;
     let mut size = Size::default();
     let mut pipe: Option<Pipe> = None;
+    let mut hope = 0;
     loop {
+        let before = lane.moved.load(Ordering::Relaxed);
         let turn = match &mut pipe {
             Some(pipe) => lane.splice_turn(pipe).await?,
             None => lane.copy_turn(size).await?,
         };
         match turn {
             Turn::Dry => {
-                // Nothing is held while waiting; a stream that pauses starts small again.
-                (pipe, size) = (None, Size::default());
+                // Nothing is held while waiting; what waited without bulk starts small again.
+                let moved = lane.moved.load(Ordering::Relaxed) - before;
+                hope = match pipe.take() {
+                    Some(_) if moved >= BULK => HOPE,
+                    _ => hope.saturating_sub(1),
+                };
+                size = Size::default();
                 lane.from.readable().await.map_err(Failure::Read)?;
+                if hope > 0 {
+                    pipe = lane.pipes.borrow();
+                }
             }
             Turn::Bulk => {
-                (pipe, size) = (lane.pipes.borrow(), size.grow());
+                (pipe, size, hope) = (lane.pipes.borrow(), size.grow(), HOPE);
                 tokio::task::yield_now().await;
             }
             Turn::Yield => tokio::task::yield_now().await,
