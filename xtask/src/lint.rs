@@ -1,8 +1,10 @@
 //! `cargo xtask lint`: what is checked without running anything.
 
-use anyhow::Result;
+use std::process::Command;
 
-use crate::command::{cargo, find, root, run as run_command};
+use anyhow::{Context as _, Result, ensure};
+
+use crate::command::{cargo, find, root, run as run_command, show};
 use crate::ebpf;
 
 /// Workspaces of their own, which a command for the whole workspace does not reach.
@@ -29,16 +31,38 @@ pub(crate) fn run() -> Result<()> {
     dependencies()
 }
 
-/// Licences, advisories, sources and double versions, by `deny.toml`.
+/// Licences, sources, double versions and advisories, by `deny.toml`.
 ///
-/// The tool takes longer to build than all other checks together, so its absence is only said.
+/// The tool takes longer to build than all other checks together, so its absence is only said; so
+/// is that of the advisories, which come over the network.
 fn dependencies() -> Result<()> {
-    if find("cargo-deny").is_none() {
+    let Some(deny) = find("cargo-deny") else {
         eprintln!(
             "dependencies are not checked: cargo-deny is missing; \
-             `cargo install --locked cargo-deny` brings it"
+             `cargo install --locked cargo-deny --root target/tools` brings it"
         );
         return Ok(());
+    };
+    let check = |what: &[&str]| {
+        let mut command = Command::new(&deny);
+        command
+            .current_dir(root())
+            .args(["--log-level", "error", "check"])
+            .args(what);
+        command
+    };
+    run_command(&mut check(&["bans", "licenses", "sources"]))?;
+    let mut advisories = check(&["advisories"]);
+    eprintln!("+ {}", show(&advisories));
+    let output = advisories.output().context("cannot run cargo-deny")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("failed to fetch advisory database") {
+        eprintln!("advisories are not checked: their database cannot be fetched from here");
+        return Ok(());
     }
-    run_command(&mut cargo(["deny", "check"]))
+    ensure!(
+        output.status.success(),
+        "advisories against dependencies:\n{said}"
+    );
+    Ok(())
 }
