@@ -1,4 +1,6 @@
 //! The agent, module by module in reading order.
+
+#![deny(unsafe_code)]
 //!
 //! What each module is for stands at its own head; here is one line each, as plain comments, because
 //! rustdoc would resolve the links of a module documented in both places from here.

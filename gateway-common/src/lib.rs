@@ -1,6 +1,6 @@
 //! What both halves of culvert share: no_std, no allocation, no dependencies.
 #![no_std]
-#![deny(clippy::indexing_slicing)]
+#![deny(clippy::indexing_slicing, unsafe_code)]
 
 #[cfg(test)]
 extern crate std;

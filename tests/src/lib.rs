@@ -4,6 +4,8 @@
 //! proves, it proves from outside. Needs root for its namespaces; see [`skip`] for what happens
 //! without.
 
+#![deny(unsafe_code)]
+
 pub mod agent;
 pub mod bpffs;
 pub mod config;

@@ -4,6 +4,8 @@
 //! and says what it runs. Nothing here is the only way to do something cargo can do, and no crate
 //! of the workspace is imported: a broken crate must not break the tasks that help to mend it.
 
+#![forbid(unsafe_code)]
+
 mod ci;
 mod command;
 mod demo;

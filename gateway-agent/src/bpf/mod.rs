@@ -8,6 +8,11 @@
 //! Not here: what a route or a listener is. Callers hand in names for ids and plain destinations.
 //! Calls here block for system calls (microseconds to some 30 ms): from async code use a blocking task.
 
+#![expect(
+    unsafe_code,
+    reason = "maps and rings of the kernel, each block with its proof"
+)]
+
 mod accounts;
 mod datapath;
 pub mod decode;

@@ -3,6 +3,8 @@
 //! Each function is a thin, safe wrapper around one call; policy (when, with which numbers) is the
 //! callers'.
 
+#![expect(unsafe_code, reason = "system calls, each block with its proof")]
+
 pub mod descriptors;
 pub mod inherit;
 pub mod tcp;

@@ -29,6 +29,7 @@ macro_rules! plain {
             // SAFETY: `repr(C)` over integers and byte arrays, with every padding byte a field, so
             // any bit pattern is a value and no byte is left uninitialised.
             #[cfg(feature = "user")]
+            #[expect(unsafe_code, reason = "aya asks for the mark")]
             unsafe impl aya::Pod for $type {}
         )+
     };
