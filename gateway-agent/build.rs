@@ -27,6 +27,11 @@ fn embed() -> io::Result<()> {
             Path::new(&variable("OUT_DIR")?).join("culvert-bpf"),
         )?;
         println!("cargo::rustc-cfg=culvert_bpf");
+    } else {
+        println!(
+            "cargo::warning=no kernel object to embed: this culvert will not steer destinations; \
+             `cargo xtask ebpf` builds it"
+        );
     }
     Ok(())
 }
