@@ -48,6 +48,21 @@ fn bad_files_are_refused_with_the_expected_text() {
 }
 
 #[test]
+fn people_see_the_first_hundred_errors_and_the_count_of_all() {
+    let text: String = (0..1_000).map(|n| format!("setting_{n} = 1\n")).collect();
+    let errors = Config::parse("culvert.hcl", text).unwrap_err();
+    let shown = errors.to_string();
+    assert_eq!(shown.matches("error: ").count(), 100);
+    assert!(
+        shown.contains("and 901 more"),
+        "{}",
+        &shown[shown.len() - 200..]
+    );
+    assert_eq!(errors.items().len(), errors.count());
+    assert_eq!(errors.count(), 1_001, "and that there is no listener");
+}
+
+#[test]
 fn good_files_are_taken() {
     for path in fixtures("good") {
         if let Err(errors) = parse(&path) {

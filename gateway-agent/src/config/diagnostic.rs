@@ -145,10 +145,21 @@ impl ConfigErrors {
     }
 }
 
+/// Errors that are shown to a person: more scroll away, and a generated file can have them by the
+/// ten thousand. Machines get all.
+const SHOWN: usize = 100;
+
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for diagnostic in &self.list {
+        for diagnostic in self.list.iter().take(SHOWN) {
             writeln!(f, "{}\n", diagnostic.render(&self.source))?;
+        }
+        let more = self.list.len().saturating_sub(SHOWN);
+        if more > 0 {
+            writeln!(
+                f,
+                "and {more} more: mend these first, or see all with --json\n"
+            )?;
         }
         let errors = if self.list.len() == 1 {
             "error"
