@@ -158,7 +158,7 @@ impl fmt::Display for ConfigErrors {
         if more > 0 {
             writeln!(
                 f,
-                "and {more} more: mend these first, or see all with --json\n"
+                "and {more} more: mend these first, or see all by `culvert check --json`\n"
             )?;
         }
         let errors = if self.list.len() == 1 {
