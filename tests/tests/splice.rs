@@ -42,38 +42,21 @@ const LENGTHS: &[u64] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_of_any_length_are_byte_exact() -> Result<()> {
-    on_each_engine(|scene| async move {
-        for &length in LENGTHS {
-            let pair = scene.pair(Family::V4).await?;
-            transfer(
-                pair.client,
-                pair.server,
-                Pattern {
-                    seed: length,
-                    length,
-                },
-            )
-            .await?;
-        }
-        scene.record().await.map(drop)
-    })
-    .await
+    any_length_is_byte_exact(|pair| (pair.client, pair.server)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn downloads_of_any_length_are_byte_exact() -> Result<()> {
+    any_length_is_byte_exact(|pair| (pair.server, pair.client)).await
+}
+
+/// Moves every length from one end of a pair to the other, on each engine.
+async fn any_length_is_byte_exact(ends: fn(Pair) -> (TcpStream, TcpStream)) -> Result<()> {
     on_each_engine(|scene| async move {
         for &length in LENGTHS {
-            let pair = scene.pair(Family::V4).await?;
-            transfer(
-                pair.server,
-                pair.client,
-                Pattern {
-                    seed: length,
-                    length,
-                },
-            )
-            .await?;
+            let (from, to) = ends(scene.pair(Family::V4).await?);
+            let seed = length;
+            transfer(from, to, Pattern { seed, length }).await?;
         }
         scene.record().await.map(drop)
     })
