@@ -1,36 +1,26 @@
 //! The agent's life: start, serve, follow signals, drain.
 
 use std::path::Path;
-use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::inheritance::ServiceManager;
-use super::publication::{Publication, lock};
+use super::assembly::Core;
+use super::publication::lock;
+use super::signals::{Asked, Signals};
 use super::state::{Ender, State};
 use super::steering::Steering;
 use super::{Failure, Options};
 use crate::control::snapshot::Snapshot;
 use crate::control::{Control, Running};
 use crate::drain::{self, Drain};
-use crate::ops::access_log::AccessLog;
 use crate::ops::admin::{self, Admin, AdminSocket, SocketError};
-use crate::ops::metrics::{self, Metrics};
 use crate::ops::systemd::Inherited;
 use crate::ops::{log, systemd};
-use crate::proxy::Gateway;
-use crate::proxy::accept::Acceptors;
-use crate::proxy::permits::Permits;
-use crate::proxy::record::Observer;
-use crate::proxy::registry::Registry;
-use crate::proxy::splice::Pipes;
-use crate::sys::descriptors;
 
 /// What the process was given.
 pub(super) struct Host<'a> {
@@ -56,12 +46,8 @@ struct Agent {
     control: Control,
     /// Follows the configuration until it is dropped.
     _following: Running,
-    gateway: Arc<Gateway>,
-    acceptors: Arc<Mutex<Option<Acceptors>>>,
-    steering: Arc<Mutex<Steering>>,
+    core: Core,
     state: Arc<State>,
-    metrics: Metrics,
-    access_log: Arc<AccessLog>,
     drain: Drain,
     wishes: mpsc::Receiver<Option<Duration>>,
     /// What goes on for ever: aborted when the agent is dropped.
@@ -89,70 +75,23 @@ impl Agent {
         let socket = admin_socket(&settings.admin.socket)
             .await
             .context("open the admin socket")?;
-        let access_log = AccessLog::to_stdout(settings.log.access);
-        let access_log = Arc::new(access_log.context("start the access log")?);
-        let steering = Steering::open(&snapshot).map_err(|error| {
-            anyhow::anyhow!("steering is required: {error}; {}", error.remedy())
-        })?;
-        let counts: Arc<dyn Observer> = steering.counts();
-        let steering = Arc::new(Mutex::new(steering));
-        let registry: Arc<Registry> = Arc::default();
-        let metrics = Metrics::new(metrics::Sources {
-            control: control.clone(),
-            registry: Arc::clone(&registry),
-            dropped: access_log.dropped(),
-            steer: steer_counts(&steering),
-        });
-        let budget = descriptors::budget(host.descriptors, snapshot.limits.connections);
-        metrics.set_connection_limit(budget.connections);
-        let observers: Vec<Arc<dyn Observer>> = vec![
-            Arc::new(metrics.clone()),
-            Arc::clone(&access_log) as _,
-            counts,
-        ];
-        let (permits, pipes) = (Permits::new(budget.connections), Pipes::new(budget.pipes));
-        let gateway = Gateway::new(control.clone(), registry, observers, permits, pipes);
-        let gateway = Arc::new(gateway);
         let (drain, drain_watch) = drain::channel();
-        let manager = Box::new(ServiceManager::new(host.inherited));
-        let acceptors = Acceptors::new(
-            Arc::clone(&gateway),
-            drain_watch,
-            host.connections.clone(),
-            manager,
-            host.cores,
-        );
-        let acceptors = Arc::new(Mutex::new(Some(acceptors)));
-        let (ender, wishes) = mpsc::channel(1);
-        let state = Arc::new(State {
-            gateway: Arc::clone(&gateway),
-            steering: Arc::clone(&steering),
-            level: level.clone(),
-            descriptors: host.descriptors,
-            started: (SystemTime::now(), Instant::now()),
-            phase: AtomicU8::new(0),
-        });
-        let publication = Publication {
-            gateway: Arc::clone(&gateway),
-            acceptors: Arc::clone(&acceptors),
-            steering: Arc::clone(&steering),
-            metrics: metrics.clone(),
-            access_log: Arc::clone(&access_log),
-            level: level.clone(),
-            configured_level: settings.log.level,
-            descriptors: host.descriptors,
-        };
-        let mut background = JoinSet::new();
+        let core = Core::build(host, &control, drain_watch)?;
+        let state = Arc::new(core.state(&level));
         // What fails here is the host's fault, not the file's: an address in use, a kernel that refuses.
-        let following = control.start(Box::new(publication)).await;
-        let following = following.map_err(anyhow::Error::new)?;
+        let following = control
+            .start(Box::new(core.publication(&level, &snapshot)))
+            .await
+            .map_err(anyhow::Error::new)?;
+        let mut background = JoinSet::new();
         background.spawn(systemd::keep_alive());
-        background.spawn(keep_counts(Arc::clone(&steering)));
+        background.spawn(keep_counts(Arc::clone(&core.steering)));
+        let (ender, wishes) = mpsc::channel(1);
         let (admin_shutdown, shutdown) = watch::channel(false);
         let admin = Admin {
             control: control.clone(),
-            registry: Arc::clone(&gateway.registry),
-            metrics: metrics.clone(),
+            registry: Arc::clone(&core.gateway.registry),
+            metrics: core.metrics.clone(),
             level,
             status: Arc::clone(&state) as _,
             drainer: Arc::new(Ender { wishes: ender }),
@@ -165,18 +104,14 @@ impl Agent {
             generation = snapshot.generation,
             listeners = snapshot.listeners.len(),
             routes = snapshot.routes.len(),
-            connection_limit = budget.connections,
+            connection_limit = core.gateway.permits.limit(),
             "ready"
         );
         Ok(Self {
             control,
             _following: following,
-            gateway,
-            acceptors,
-            steering,
+            core,
             state,
-            metrics,
-            access_log,
             drain,
             wishes,
             _background: background,
@@ -187,12 +122,18 @@ impl Agent {
 
     /// Follows signals and wishes until one says to end; the timeout that it named.
     async fn follow(&mut self, signals: &mut Signals) -> Option<Duration> {
+        let mut generations = self.control.subscribe();
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {
                     Asked::Reload => self.reload().await,
                     Asked::End => return None,
                 },
+                // However it was asked for; also takes back what a failed reload said.
+                Ok(()) = generations.changed() => {
+                    let generation = *generations.borrow_and_update();
+                    systemd::status(&format!("generation {generation} serves"));
+                }
                 wish = self.wishes.recv() => return wish.flatten(),
             }
         }
@@ -213,24 +154,21 @@ impl Agent {
         let configured = self.control.snapshot().limits.drain_timeout;
         let timeout = timeout.unwrap_or(configured);
         self.state.draining();
-        self.metrics.set_draining();
+        self.core.metrics.set_draining();
         systemd::stopping();
-        let open = self.gateway.permits.open();
+        let open = self.core.gateway.permits.open();
         tracing::info!(open, timeout = ?timeout, "draining");
-        let acceptors = lock(&self.acceptors).take();
-        let acceptors_closed = async {
-            if let Some(acceptors) = acceptors {
-                acceptors.close().await;
-            }
-        };
-        acceptors_closed.await;
+        let acceptors = lock(&self.core.acceptors).take();
+        if let Some(acceptors) = acceptors {
+            acceptors.close().await;
+        }
         let told_again = async {
             signals.end().await;
             tracing::warn!("told again to end: open connections are cut");
         };
         let finished = self.drain.finish(timeout, told_again).await;
         tracing::info!(finished, "drained");
-        if let Some(accounts) = lock(&self.steering).accounts()
+        if let Some(accounts) = lock(&self.core.steering).accounts()
             && let Err(error) = accounts.flush()
         {
             tracing::warn!(%error, "write the last counts");
@@ -240,7 +178,7 @@ impl Agent {
         if tokio::time::timeout(GOODBYE, answered).await.is_err() {
             self.answering.abort_all();
         }
-        self.access_log.finish(GOODBYE);
+        self.core.access_log.finish(GOODBYE);
     }
 }
 
@@ -299,24 +237,6 @@ fn report_foreign(inherited: &Inherited) {
     }
 }
 
-fn steer_counts(
-    steering: &Arc<Mutex<Steering>>,
-) -> Box<dyn Fn() -> Vec<metrics::SteerCount> + Send + Sync> {
-    let steering = Arc::clone(steering);
-    Box::new(move || {
-        let steering = lock(&steering);
-        let stats = steering.datapath().map(|datapath| datapath.route_stats());
-        let stats = stats.transpose().unwrap_or_default().unwrap_or_default();
-        let count = |stat: crate::bpf::RouteStat| metrics::SteerCount {
-            datacenter: stat.datacenter,
-            service: stat.service,
-            lookups: stat.kernel.lookups,
-            connections: stat.agent.connections,
-        };
-        stats.into_iter().map(count).collect()
-    })
-}
-
 /// Writes the counts by destination to their map each second, and follows the kernel's events
 /// from the moment there is a kernel half.
 async fn keep_counts(steering: Arc<Mutex<Steering>>) {
@@ -333,44 +253,5 @@ async fn keep_counts(steering: Arc<Mutex<Steering>>) {
         for reader in steering.take_readers() {
             events.spawn(reader);
         }
-    }
-}
-
-/// What a signal asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Reload,
-    End,
-}
-
-/// The signals that the agent follows.
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let follow = |kind| signal(kind).context("follow signals");
-        Ok(Self {
-            hangup: follow(SignalKind::hangup())?,
-            terminate: follow(SignalKind::terminate())?,
-            interrupt: follow(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for a signal. Cancel safe.
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _signal = self.hangup.recv() => Asked::Reload,
-            _signal = self.terminate.recv() => Asked::End,
-            _signal = self.interrupt.recv() => Asked::End,
-        }
-    }
-
-    /// Waits for a signal to end. Cancel safe.
-    async fn end(&mut self) {
-        while self.next().await != Asked::End {}
     }
 }

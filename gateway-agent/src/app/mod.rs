@@ -4,9 +4,11 @@
 //! Two runtimes on purpose: connections run on one with a thread per core; configuration, admin
 //! and signals on one of their own, so that a burst there never delays bytes.
 
+mod assembly;
 mod inheritance;
 mod life;
 mod publication;
+mod signals;
 mod state;
 mod steering;
 
