@@ -2,12 +2,13 @@
 //!
 //! Errors are gathered, never thrown at the first: a person mends a file in one go.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::source::{Source, Span};
+use super::source::{Sources, Span};
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,14 +76,19 @@ impl Diagnostic {
         self.at.map_or(0, |at| at.range().start)
     }
 
-    fn render(&self, source: &Source) -> String {
+    fn render(&self, sources: &Sources) -> String {
         let title = Level::ERROR.primary_title(self.message.as_str());
         let mut group = match self.at {
-            Some(at) => title.element(snippet(source, at, AnnotationKind::Primary, &self.expected)),
+            Some(at) => title.element(snippet(
+                sources,
+                at,
+                AnnotationKind::Primary,
+                &self.expected,
+            )),
             None => Group::with_title(title),
         };
         for (at, what) in &self.also {
-            group = group.element(snippet(source, *at, AnnotationKind::Context, what));
+            group = group.element(snippet(sources, *at, AnnotationKind::Context, what));
         }
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
@@ -94,11 +100,12 @@ impl Diagnostic {
 /// One line of the source with one mark. Each line is cut out first: rendering cost must not grow
 /// with the file.
 fn snippet<'a>(
-    source: &'a Source,
+    sources: &'a Sources,
     at: Span,
     kind: AnnotationKind,
     label: &'a str,
 ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    let source = sources.of(at);
     let (line, within) = source.line(at);
     let number = source.place(at).line as usize;
     Snippet::source(line)
@@ -111,22 +118,22 @@ fn snippet<'a>(
 /// source lines.
 #[derive(Clone, Debug)]
 pub struct ConfigErrors {
-    source: Arc<Source>,
+    sources: Arc<Sources>,
     list: Vec<Diagnostic>,
 }
 
 impl ConfigErrors {
     /// Takes errors in any order and tells them in that of the text.
-    pub(crate) fn new(source: Arc<Source>, mut list: Vec<Diagnostic>) -> Self {
+    pub(crate) fn new(sources: Arc<Sources>, mut list: Vec<Diagnostic>) -> Self {
         list.sort_by_key(Diagnostic::offset);
-        Self { source, list }
+        Self { sources, list }
     }
 
     /// Trouble with the file as a whole.
     pub(crate) fn of_file(path: &str, message: String) -> Self {
-        let source = Arc::new(Source::new(path, String::new()));
+        let sources = Arc::new(Sources::new(path, String::new()));
         Self {
-            source,
+            sources,
             list: vec![Diagnostic::elsewhere(message)],
         }
     }
@@ -135,7 +142,7 @@ impl ConfigErrors {
     pub fn items(&self) -> impl ExactSizeIterator<Item = ErrorItem> {
         self.list
             .iter()
-            .map(|diagnostic| ErrorItem::new(diagnostic, &self.source))
+            .map(|diagnostic| ErrorItem::new(diagnostic, &self.sources))
     }
 
     /// How many errors there are; never 0.
@@ -152,7 +159,7 @@ const SHOWN: usize = 100;
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for diagnostic in self.list.iter().take(SHOWN) {
-            writeln!(f, "{}\n", diagnostic.render(&self.source))?;
+            writeln!(f, "{}\n", diagnostic.render(&self.sources))?;
         }
         let more = self.list.len().saturating_sub(SHOWN);
         if more > 0 {
@@ -166,7 +173,17 @@ impl fmt::Display for ConfigErrors {
         } else {
             "errors"
         };
-        write!(f, "{}: {} {errors}", self.source.path, self.list.len())
+        let main = self.sources.main();
+        let files: BTreeSet<&str> = self
+            .list
+            .iter()
+            .map(|diagnostic| diagnostic.at.map_or(main, |at| self.sources.of(at)))
+            .map(|source| &*source.path)
+            .collect();
+        match files.first() {
+            Some(file) if files.len() == 1 => write!(f, "{file}: {} {errors}", self.list.len()),
+            _ => write!(f, "{} {errors} in {} files", self.list.len(), files.len()),
+        }
     }
 }
 
@@ -194,10 +211,13 @@ pub struct ErrorItem {
 }
 
 impl ErrorItem {
-    fn new(diagnostic: &Diagnostic, source: &Source) -> Self {
-        let place = diagnostic.at.map(|at| source.place(at));
+    fn new(diagnostic: &Diagnostic, sources: &Sources) -> Self {
+        let place = diagnostic.at.map(|at| sources.place(at));
         Self {
-            file: source.path.to_string(),
+            file: match &place {
+                Some(place) => place.file.to_string(),
+                None => sources.main().path.to_string(),
+            },
             line: place.as_ref().map_or(0, |place| place.line),
             column: place.as_ref().map_or(0, |place| place.column),
             message: diagnostic.message.clone(),
@@ -206,7 +226,7 @@ impl ErrorItem {
             also: diagnostic
                 .also
                 .iter()
-                .map(|(at, what)| format!("{}: {what}", source.place(*at)))
+                .map(|(at, what)| format!("{}: {what}", sources.place(*at)))
                 .collect(),
         }
     }

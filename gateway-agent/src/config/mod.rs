@@ -27,7 +27,9 @@ pub use diagnostic::{ConfigErrors, ErrorItem};
 pub use listener::{DefaultConfig, ListenerConfig};
 pub use report::Setting;
 pub use route::RouteConfig;
-pub use source::{Source, Span};
+pub use source::{Sources, Span};
+
+use source::Source;
 
 use diagnostic::Diagnostic;
 use reader::{Reader, What};
@@ -36,8 +38,8 @@ use syntax::{Item, Value};
 /// A configuration that is right as a whole.
 #[derive(Debug)]
 pub struct Config {
-    /// The text it was read from.
-    pub source: Arc<Source>,
+    /// The texts it was read from.
+    pub sources: Arc<Sources>,
     /// The instance's name.
     pub instance: Arc<str>,
     /// The datacenter's label.
@@ -85,11 +87,11 @@ impl Config {
     ///
     /// Everything that is wrong with it.
     pub fn parse(path: &str, text: String) -> Result<Self, ConfigErrors> {
-        let source = Arc::new(Source::new(path, text));
+        let sources = Arc::new(Sources::new(path, text));
         let mut errors = Vec::new();
-        match read(&source, &mut errors) {
+        match read(&sources, &mut errors) {
             Some(config) if errors.is_empty() => Ok(config),
-            _ => Err(ConfigErrors::new(source, errors)),
+            _ => Err(ConfigErrors::new(sources, errors)),
         }
     }
 
@@ -136,12 +138,12 @@ impl Config {
         if errors.is_empty() {
             return Ok(());
         }
-        Err(ConfigErrors::new(Arc::clone(&self.source), errors))
+        Err(ConfigErrors::new(Arc::clone(&self.sources), errors))
     }
 
     /// Where a listener or route is configured.
     pub(crate) fn place(&self, at: Span) -> Place {
-        self.source.place(at)
+        self.sources.place(at)
     }
 }
 
@@ -183,8 +185,8 @@ fn read_text(path: &Path) -> Result<String, String> {
 }
 
 /// Reads the whole of a source. The result means something only without errors.
-fn read(source: &Arc<Source>, errors: &mut Vec<Diagnostic>) -> Option<Config> {
-    let table = syntax::parse(source, errors)?;
+fn read(sources: &Arc<Sources>, errors: &mut Vec<Diagnostic>) -> Option<Config> {
+    let table = syntax::parse(sources.main(), errors)?;
     let what = What {
         kind: "the configuration",
         label: None,
@@ -239,9 +241,8 @@ fn read(source: &Arc<Source>, errors: &mut Vec<Diagnostic>) -> Option<Config> {
     if let Some(metrics) = settings.admin.metrics {
         conflicts::metrics((metrics, fixed.admin), &listeners, errors);
     }
-    let source = Arc::clone(source);
     Some(Config {
-        source,
+        sources: Arc::clone(sources),
         instance,
         datacenter,
         listeners,

@@ -89,7 +89,7 @@ impl Control {
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
         let config = Config::load(path)?;
         let control = Self::fixed(Snapshot::build(&config, None), path);
-        *control.shared.text() = config.source.fingerprint();
+        *control.shared.text() = config.sources.fingerprint();
         Ok(control)
     }
 

@@ -144,7 +144,7 @@ async fn read(
     let (file, current) = (Arc::clone(shared), Arc::clone(current));
     let reading = tokio::task::spawn_blocking(move || {
         let config = Config::load(&file.path)?;
-        let fingerprint = config.source.fingerprint();
+        let fingerprint = config.sources.fingerprint();
         if fingerprint == *file.text() {
             return Ok(None);
         }

@@ -29,7 +29,7 @@ fn not_json(source: &Source, error: &serde_json::Error) -> Diagnostic {
         .unwrap_or_default()
         .to_owned();
     Diagnostic::new(
-        Span::new(at..at + length),
+        Span::new(source.base() + at..source.base() + at + length),
         format!("not JSON: {message}"),
         "here",
     )

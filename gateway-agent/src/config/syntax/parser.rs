@@ -21,7 +21,7 @@ pub(in crate::config) fn parse<'s>(
         return None;
     }
     let mut parser = Parser {
-        scan: Scanner::new(source.text()),
+        scan: Scanner::new(source),
         errors,
         depth: 0,
     };

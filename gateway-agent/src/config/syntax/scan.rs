@@ -4,17 +4,20 @@ use std::borrow::Cow;
 
 use super::Spanned;
 use crate::config::diagnostic::Diagnostic;
-use crate::config::source::Span;
+use crate::config::source::{Source, Span};
 
 pub(super) struct Scanner<'s> {
     text: &'s str,
+    /// What the first byte of the text is numbered in spans.
+    base: usize,
     at: usize,
     /// Whether the last [`Scanner::skip_space`] passed the end of a line.
     crossed_line: bool,
 }
 
 impl<'s> Scanner<'s> {
-    pub(super) fn new(text: &'s str) -> Self {
+    pub(super) fn new(source: &'s Source) -> Self {
+        let text = source.text();
         // A byte order mark is nothing that a person sees.
         let at = if text.starts_with('\u{feff}') {
             '\u{feff}'.len_utf8()
@@ -23,6 +26,7 @@ impl<'s> Scanner<'s> {
         };
         Self {
             text,
+            base: source.base(),
             at,
             crossed_line: false,
         }
@@ -42,12 +46,16 @@ impl<'s> Scanner<'s> {
 
     /// The next character's span.
     pub(super) fn here(&self) -> Span {
-        Span::new(self.at..self.at + self.peek().map_or(0, char::len_utf8))
+        self.span(self.at..self.at + self.peek().map_or(0, char::len_utf8))
+    }
+
+    fn span(&self, range: std::ops::Range<usize>) -> Span {
+        Span::new(self.base + range.start..self.base + range.end)
     }
 
     /// From the start of `start` to here.
     pub(super) fn since(&self, start: Span) -> Span {
-        Span::new(start.range().start..self.at)
+        Span::new(start.range().start..self.base + self.at)
     }
 
     pub(super) fn same_line(&self) -> bool {
@@ -59,7 +67,7 @@ impl<'s> Scanner<'s> {
         let length = rest.find(|c| !accept(c)).unwrap_or(rest.len());
         let start = self.at;
         self.at += length;
-        (&rest[..length], Span::new(start..self.at))
+        (&rest[..length], self.span(start..self.at))
     }
 
     /// Skips blanks, not lines.

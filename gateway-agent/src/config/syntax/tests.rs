@@ -4,7 +4,7 @@ use hcl_edit::expr::{Expression, ObjectKey};
 use hcl_edit::structure::{Body, Structure};
 
 use super::{Table, Value, parse};
-use crate::config::source::Source;
+use crate::config::source::Sources;
 
 /// A tree as text, without places.
 fn ours(table: &Table<'_>) -> Vec<String> {
@@ -107,17 +107,17 @@ route "q" r {
   }
 }
 "#;
-    let source = Source::new("a.hcl", text.to_owned());
+    let source = Sources::new("a.hcl", text.to_owned());
     let mut errors = Vec::new();
-    let table = parse(&source, &mut errors).unwrap();
+    let table = parse(source.main(), &mut errors).unwrap();
     assert_eq!(errors, []);
     assert_eq!(ours(&table), theirs(&text.parse::<Body>().unwrap()));
 }
 
 #[test]
 fn a_pair_of_utf16_escapes_is_one_character_in_json() {
-    let source = Source::new("a.json", r#"{"a": "\ud83d\ude00"}"#.to_owned());
+    let source = Sources::new("a.json", r#"{"a": "\ud83d\ude00"}"#.to_owned());
     let mut errors = Vec::new();
-    let table = parse(&source, &mut errors).unwrap();
+    let table = parse(source.main(), &mut errors).unwrap();
     assert_eq!(ours(&table), ["a=\"😀\""]);
 }
