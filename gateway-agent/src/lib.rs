@@ -15,6 +15,8 @@ pub mod cli;
 pub mod config;
 // Where the routes live and change: snapshot, route table, policy, clusters, reload, explain.
 pub mod control;
+// The mesh: from catalog and config entries to routes, modes and permissions; pure.
+pub mod mesh;
 // Ending in order.
 pub mod drain;
 // What the people who run culvert see of it and do to it.
