@@ -15,6 +15,7 @@ mod access;
 mod conflicts;
 mod diagnostic;
 mod listener;
+mod mesh;
 mod reader;
 mod report;
 mod route;

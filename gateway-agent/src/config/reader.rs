@@ -16,6 +16,8 @@ pub(super) struct Reader<'r, 's> {
     at: Span,
     what: What<'r>,
     known: Vec<&'static str>,
+    /// Whether `MeshGateway` and `mesh_gateway` are one key.
+    folded: bool,
     errors: &'r mut Vec<Diagnostic>,
 }
 
@@ -68,7 +70,30 @@ impl<'r, 's> Reader<'r, 's> {
             at,
             what,
             known: Vec::with_capacity(16),
+            folded: false,
             errors,
+        }
+    }
+
+    /// A reader of Consul's own formats, whose keys ignore case and underscores. Keys are asked
+    /// for in snake case.
+    pub(super) fn folded(
+        table: &'r Table<'s>,
+        at: Span,
+        what: What<'r>,
+        errors: &'r mut Vec<Diagnostic>,
+    ) -> Self {
+        Self {
+            folded: true,
+            ..Self::new(table, at, what, errors)
+        }
+    }
+
+    fn same(folded: bool, known: &str, key: &str) -> bool {
+        if folded {
+            fold(known).eq(fold(key))
+        } else {
+            known == key
         }
     }
 
@@ -76,7 +101,11 @@ impl<'r, 's> Reader<'r, 's> {
     pub(super) fn finish(self) {
         for item in &self.table.items {
             let key = &*item.key.value;
-            if !self.known.contains(&key) {
+            if !self
+                .known
+                .iter()
+                .any(|known| Self::same(self.folded, known, key))
+            {
                 let message = format!("{} has no setting `{key}`", self.what);
                 let expected = format!("known: {}", self.known.join(", "));
                 self.errors.push(
@@ -113,13 +142,14 @@ impl<'r, 's> Reader<'r, 's> {
         &mut self,
         key: &'static str,
     ) -> impl Iterator<Item = &'r Item<'s>> + use<'r, 's> {
+        let folded = self.folded;
         if !self.known.contains(&key) {
             self.known.push(key);
         }
         self.table
             .items
             .iter()
-            .filter(move |item| item.key.value == key)
+            .filter(move |item| Self::same(folded, key, &item.key.value))
     }
 
     /// The item of this name, which may stand once and has no label.
@@ -148,7 +178,10 @@ impl<'r, 's> Reader<'r, 's> {
 
     /// Whether the name is given at all, readable or not.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.table.items.iter().any(|item| item.key.value == key)
+        self.table
+            .items
+            .iter()
+            .any(|item| Self::same(self.folded, key, &item.key.value))
     }
 
     /// The table of this name, if it is given.
@@ -294,4 +327,11 @@ impl<'r, 's> Reader<'r, 's> {
     pub(super) fn keep<T>(&mut self, result: Result<T, Wrong>, at: Span) -> Option<T> {
         result.map_err(|wrong| self.errors.push(wrong.at(at))).ok()
     }
+}
+
+/// A key without what does not count in Consul's formats.
+fn fold(key: &str) -> impl Iterator<Item = u8> {
+    key.bytes()
+        .filter(|&byte| byte != b'_')
+        .map(|byte| byte.to_ascii_lowercase())
 }
