@@ -12,6 +12,8 @@
 pub mod catalog;
 /// Config entries.
 pub mod entries;
+/// The filter language of subsets.
+pub mod filter;
 /// Names of things in a mesh, which ignore case.
 pub mod name;
 /// What a mesh gateway must do, route by route.
