@@ -20,6 +20,8 @@ pub mod name;
 pub mod route;
 /// Server names.
 pub mod sni;
+/// Identities.
+pub mod spiffe;
 /// A mesh as a whole.
 pub mod state;
 
