@@ -14,6 +14,8 @@ pub mod catalog;
 pub mod entries;
 /// The filter language of subsets.
 pub mod filter;
+/// Who may connect to whom.
+pub mod intentions;
 /// Names of things in a mesh, which ignore case.
 pub mod name;
 /// What a mesh gateway must do, route by route.

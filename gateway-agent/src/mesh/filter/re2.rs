@@ -25,10 +25,6 @@ pub(crate) enum Anchor {
     /// Any part of the text: filters.
     Anywhere,
     /// The whole text. Envoy: its regular expressions are matched so, and with them intentions.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "intentions come with the next change")
-    )]
     Whole,
 }
 
