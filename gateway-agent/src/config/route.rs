@@ -107,7 +107,7 @@ fn endpoint<'r>(reader: &mut Reader<'r, '_>, value: &'r Spanned<Value<'_>>) -> O
     match &value.value {
         Value::String(text) => {
             let target = reader.keep(value::target(text), value.at)?;
-            Some(Entry { target, weight: 1 })
+            Some(Entry::unchecked(target, 1))
         }
         Value::Table(table) => {
             let what = What {
@@ -122,10 +122,7 @@ fn endpoint<'r>(reader: &mut Reader<'r, '_>, value: &'r Spanned<Value<'_>>) -> O
             }
             let weight = reader.number("weight", 1..=MOST_WEIGHT).unwrap_or(1);
             reader.finish();
-            Some(Entry {
-                target: target?,
-                weight,
-            })
+            Some(Entry::unchecked(target?, weight))
         }
         _ => reader.unexpected(value, "endpoints", "a string or an object"),
     }

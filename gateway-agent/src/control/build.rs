@@ -45,6 +45,7 @@ fn build_route(config: &Config, route: &RouteConfig, previous: Option<&Snapshot>
     let spec = Spec {
         endpoints: route.endpoints.clone(),
         balance: route.balance,
+        choices: None,
         health: config.settings.health,
     };
     let before = previous

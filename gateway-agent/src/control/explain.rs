@@ -11,6 +11,7 @@ use super::cluster::{Ask, EndpointState, NoEndpoint};
 use super::policy::{Access, Verdict};
 use super::routes::Match;
 use super::snapshot::{Listener, Snapshot};
+use crate::mesh::route::Health;
 
 /// What culvert would do with a connection, step by step.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -71,6 +72,7 @@ impl fmt::Display for Shown<'_> {
             address,
             host,
             weight,
+            health,
             active,
             failures,
             ejections,
@@ -81,8 +83,14 @@ impl fmt::Display for Shown<'_> {
             write!(f, " of {host}")?;
         }
         write!(f, "  weight {weight}  active {active}  failures {failures}")?;
+        match health {
+            Health::Up => write!(f, "  up")?,
+            Health::Down => write!(f, "  down")?,
+            Health::Unknown => {}
+        }
         match ejected_ms {
             Some(left) => write!(f, "  ejected for {left} ms more (ejection {ejections})"),
+            None if *health == Health::Down => Ok(()),
             None => write!(f, "  usable"),
         }
     }

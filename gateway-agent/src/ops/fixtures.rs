@@ -19,14 +19,12 @@ use crate::proxy::record::{ConnectionRecord, HelloFacts, LegFacts};
 /// A route to one address.
 pub(super) fn route(name: &str) -> Arc<Route> {
     let address: SocketAddr = "10.2.0.2:443".parse().unwrap();
-    let endpoints = vec![Entry {
-        target: Target::Address(address),
-        weight: 1,
-    }];
+    let endpoints = vec![Entry::unchecked(Target::Address(address), 1)];
     let balance = Balance::RoundRobin;
     let spec = Spec {
         endpoints,
         balance,
+        choices: None,
         health: Health::default(),
     };
     Arc::new(Route {

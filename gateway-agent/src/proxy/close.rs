@@ -76,6 +76,8 @@ pub enum CloseReason {
     RouteDenied,
     /// The route has no endpoint: its host names resolve to nothing.
     NoEndpoint,
+    /// The checks of every endpoint say that it is down, and none is used all the same.
+    AllDown,
     /// Every endpoint that was tried refused or did not answer.
     ConnectFailed,
     /// As many connections are open as the limit allows.
@@ -107,6 +109,7 @@ impl CloseReason {
             Self::ListenerDenied => "listener_denied",
             Self::RouteDenied => "route_denied",
             Self::NoEndpoint => "no_endpoint",
+            Self::AllDown => "all_down",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectionLimit => "connection_limit",
         }
@@ -126,9 +129,11 @@ impl CloseReason {
             | Self::ProxyHeaderMissing
             | Self::ProxyHeaderInvalid
             | Self::NoServerName => Origin::Client,
-            Self::UpstreamReset | Self::UpstreamLost | Self::NoEndpoint | Self::ConnectFailed => {
-                Origin::Upstream
-            }
+            Self::UpstreamReset
+            | Self::UpstreamLost
+            | Self::NoEndpoint
+            | Self::AllDown
+            | Self::ConnectFailed => Origin::Upstream,
             Self::IdleTimeout | Self::HalfCloseTimeout | Self::Drained | Self::ConnectionLimit => {
                 Origin::Gateway
             }
@@ -153,6 +158,7 @@ impl CloseReason {
                 | Self::ListenerDenied
                 | Self::RouteDenied
                 | Self::NoEndpoint
+                | Self::AllDown
                 | Self::ConnectFailed
                 | Self::ConnectionLimit
         )
@@ -165,7 +171,7 @@ impl CloseReason {
         match self {
             Self::NoServerName | Self::UnknownName => Some(Alert::UnrecognizedName),
             Self::ListenerDenied | Self::RouteDenied => Some(Alert::AccessDenied),
-            Self::NoEndpoint | Self::ConnectFailed | Self::ConnectionLimit => {
+            Self::NoEndpoint | Self::AllDown | Self::ConnectFailed | Self::ConnectionLimit => {
                 Some(Alert::InternalError)
             }
             Self::Hello(error) => hello_alert(error),

@@ -72,6 +72,7 @@ pub(super) fn next(admitted: Admitted, tried: Vec<SocketAddr>) -> Result<Aimed, 
             tried,
         }),
         Err(NoEndpoint::AllTried) => Err(admitted.end(CloseReason::ConnectFailed)),
+        Err(NoEndpoint::AllDown) => Err(admitted.end(CloseReason::AllDown)),
         Err(NoEndpoint::NoneConfigured | NoEndpoint::Unresolved) => {
             Err(admitted.end(CloseReason::NoEndpoint))
         }

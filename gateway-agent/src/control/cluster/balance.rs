@@ -14,7 +14,8 @@ pub enum Balance {
     #[default]
     RoundRobin,
     /// The fewest active connections for its weight; equals take turns. With more than 64
-    /// candidates, the better of two drawn at random.
+    /// candidates, the better of two drawn at random; where the number of choices is told, the
+    /// best of so many drawn by weight.
     LeastConnections,
     /// At random.
     Random,
@@ -42,21 +43,49 @@ const FULL_SCAN: usize = 64;
 
 /// Chooses from `pool`, which holds at least one valid index of `members`.
 pub(super) fn choose(
-    balance: Balance,
+    (balance, choices): (Balance, Option<u32>),
     members: &mut Members,
     pool: &[usize],
     source: IpAddr,
 ) -> usize {
     match balance {
         Balance::RoundRobin => next_turn(members, pool),
-        Balance::LeastConnections if pool.len() > FULL_SCAN => better_of_two(members, pool),
-        Balance::LeastConnections => {
-            let idlest = idlest(members, pool);
-            next_turn(members, &idlest)
-        }
+        Balance::LeastConnections => least(choices, members, pool),
         Balance::Random => drawn(members, pool),
         Balance::SourceHash => rendezvous(members, pool, source),
     }
+}
+
+fn least(choices: Option<u32>, members: &mut Members, pool: &[usize]) -> usize {
+    let choices = choices.map(|choices| usize::try_from(choices).unwrap_or(usize::MAX).max(1));
+    match choices {
+        None if pool.len() > FULL_SCAN => better_of_two(members, pool),
+        Some(choices) if choices < pool.len().min(FULL_SCAN) => best_of(choices, members, pool),
+        _ => {
+            let idlest = idlest(members, pool);
+            next_turn(members, &idlest)
+        }
+    }
+}
+
+/// The least busy of so many different ones, fewer than there are, drawn by weight; of equals the
+/// first drawn, so that idle endpoints are used by weight.
+fn best_of(choices: usize, members: &Members, pool: &[usize]) -> usize {
+    let mut left = pool.to_vec();
+    let mut draw = || {
+        let at = drawn(members, &left);
+        left.retain(|&other| other != at);
+        at
+    };
+    let first = draw();
+    (1..choices).fold(first, |best, _| {
+        let next = draw();
+        if load_order(members, next, best).is_lt() {
+            next
+        } else {
+            best
+        }
+    })
 }
 
 /// Smooth weighted round robin, as nginx does it: each candidate earns its share, the richest is

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::health::Record;
 use crate::control::snapshot::Health;
+use crate::mesh::route::Health as Checked;
 
 /// One address that a route's connections may go to.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Endpoint {
     pub host: Option<Arc<str>>,
     /// The configured weight of its entry.
     pub weight: u32,
+    /// What checks elsewhere say of it.
+    pub health: Checked,
     /// What part of the route's connections it gets, relative to the other endpoints: the
     /// weight of the entry, divided among the entry's addresses and scaled to whole numbers.
     pub(super) share: u32,
@@ -47,6 +50,12 @@ impl Endpoint {
         self.live.active.load(Ordering::Relaxed)
     }
 
+    /// Whether its checks say that it is not to be used.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.health == Checked::Down
+    }
+
     /// Whether it is ejected at this time.
     #[must_use]
     pub fn is_ejected(&self, now: Instant) -> bool {
@@ -61,6 +70,7 @@ impl Endpoint {
             address: self.address,
             host: self.host.as_deref().map(str::to_owned),
             weight: self.weight,
+            health: self.health,
             active: self.active(),
             failures: record.failures(),
             ejections: record.ejections(),
@@ -113,12 +123,14 @@ pub struct EndpointState {
     pub host: Option<String>,
     /// The configured weight of its entry.
     pub weight: u32,
+    /// What checks elsewhere say of it.
+    pub health: Checked,
     /// Active connections.
     pub active: u32,
     /// Failed dials in a row.
     pub failures: u32,
     /// Ejections in short succession.
     pub ejections: u32,
-    /// How long it stays ejected, in milliseconds; `None`: it is usable.
+    /// How long it stays ejected, in milliseconds; `None`: it is not.
     pub ejected_ms: Option<u64>,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::endpoint::{Endpoint, Live};
 use super::{Entry, Target};
+use crate::mesh::route::Health as Checked;
 
 #[derive(Clone, Debug)]
 pub(super) struct Members {
@@ -22,9 +23,18 @@ impl Members {
         Self::build(entries, Vec::new(), &[])
     }
 
-    /// The members under new entries; what is still there keeps its life.
+    /// The members under new entries; what is still there keeps its life, and where only health
+    /// differs, the round robin goes on where it was.
     pub(super) fn respecified(&self, entries: &[Entry]) -> Self {
-        Self::build(entries, self.answers.clone(), &self.list)
+        let mut next = Self::build(entries, self.answers.clone(), &self.list);
+        let turns = |members: &Self| -> Vec<(SocketAddr, u32)> {
+            let of = |one: &Arc<Endpoint>| (one.address, one.share);
+            members.list.iter().map(of).collect()
+        };
+        if turns(self) == turns(&next) {
+            next.credit.clone_from(&self.credit);
+        }
+        next
     }
 
     /// Takes the answer for one host name.
@@ -75,6 +85,10 @@ impl Members {
                 if any_host {
                     if let Some(&at) = known.get(&address) {
                         list[at].share = list[at].share.saturating_add(share);
+                        // One name says that it may be used.
+                        if entry.health != Checked::Down && list[at].is_down() {
+                            list[at].health = entry.health;
+                        }
                         continue;
                     }
                     known.insert(address, list.len());
@@ -83,6 +97,7 @@ impl Members {
                     address,
                     host: host(&entry.target).cloned(),
                     weight: entry.weight,
+                    health: entry.health,
                     share,
                     live: lives
                         .get(&address)

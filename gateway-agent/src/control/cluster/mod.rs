@@ -22,6 +22,7 @@ pub use balance::Balance;
 pub use endpoint::{ActiveGuard, Endpoint, EndpointState};
 
 use super::snapshot::Health;
+use crate::mesh::route::Health as Checked;
 use members::Members;
 
 /// The endpoints of one route.
@@ -39,6 +40,8 @@ pub struct Spec {
     pub endpoints: Vec<Entry>,
     /// How endpoints are chosen.
     pub balance: Balance,
+    /// How many `least_connections` draws and compares; `None`: its own rule.
+    pub choices: Option<u32>,
     /// When endpoints are ejected.
     pub health: Health,
 }
@@ -50,6 +53,20 @@ pub struct Entry {
     pub target: Target,
     /// Its share of the connections, relative to the other entries; at least 1.
     pub weight: u32,
+    /// What checks elsewhere say of it.
+    pub health: Checked,
+}
+
+impl Entry {
+    /// An endpoint that nobody checks.
+    #[must_use]
+    pub fn unchecked(target: Target, weight: u32) -> Self {
+        Self {
+            target,
+            weight,
+            health: Checked::Unknown,
+        }
+    }
 }
 
 /// Where a configured endpoint is.
@@ -94,7 +111,7 @@ pub struct Pick {
     /// Further addresses of the same host name, the other family first, for happy eyeballs;
     /// usually empty.
     pub alternates: Vec<Arc<Endpoint>>,
-    /// Whether ejections were overruled because too few endpoints are usable.
+    /// Whether ejections and checks were overruled because too few endpoints are usable.
     pub panic: bool,
 }
 
@@ -108,6 +125,8 @@ pub enum NoEndpoint {
     Unresolved,
     /// The connection has tried every endpoint.
     AllTried,
+    /// The checks of every endpoint say that it is down, and the panic share is 0.
+    AllDown,
 }
 
 impl fmt::Display for NoEndpoint {
@@ -116,6 +135,9 @@ impl fmt::Display for NoEndpoint {
             Self::NoneConfigured => "the route has no endpoints",
             Self::Unresolved => "no endpoint name of the route has resolved yet",
             Self::AllTried => "every endpoint of the route was tried in vain",
+            Self::AllDown => {
+                "the checks of every endpoint of the route say that it is down, and its panic share is 0"
+            }
         })
     }
 }
@@ -137,6 +159,15 @@ impl Cluster {
         }
     }
 
+    /// The cluster of a route after a reload: the very same where its spec is.
+    #[must_use]
+    pub fn renewed(spec: Spec, previous: Option<&Arc<Self>>) -> Arc<Self> {
+        match previous {
+            Some(same) if same.spec == spec => Arc::clone(same),
+            other => Arc::new(Self::new(spec, other.map(Arc::as_ref))),
+        }
+    }
+
     /// What the configuration says about it.
     #[must_use]
     pub fn spec(&self) -> &Spec {
@@ -145,9 +176,9 @@ impl Cluster {
 
     /// Chooses an endpoint that the connection has not tried.
     ///
-    /// Usable endpoints come first. With fewer of them than the panic share, ejections are
-    /// overruled; they are also overruled for a connection that has tried every usable endpoint,
-    /// since an ejected one may answer and a refusal helps nobody.
+    /// Usable endpoints, neither ejected nor down, come first. With fewer of them than the panic
+    /// share, all are used. A connection that has tried every usable endpoint gets ejected ones as
+    /// well, since one may answer and a refusal helps nobody; one that is down it gets in panic only.
     ///
     /// # Errors
     ///
@@ -155,7 +186,10 @@ impl Cluster {
     pub fn pick(&self, ask: &Ask<'_>) -> Result<Pick, NoEndpoint> {
         let mut members = self.members();
         let (pool, panic) = self.pool(&members, ask)?;
-        let chosen = balance::choose(self.spec.balance, &mut members, &pool, ask.source);
+        let Spec {
+            balance, choices, ..
+        } = self.spec;
+        let chosen = balance::choose((balance, choices), &mut members, &pool, ask.source);
         Ok(Pick {
             alternates: alternates(&members, &pool, chosen),
             endpoint: Arc::clone(&members.list[chosen]),
@@ -249,7 +283,7 @@ impl Cluster {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The candidates of this connection, by index, and whether ejections were overruled.
+    /// The candidates of this connection, by index, and whether the rules were overruled.
     fn pool(&self, members: &Members, ask: &Ask<'_>) -> Result<(Vec<usize>, bool), NoEndpoint> {
         if self.spec.endpoints.is_empty() {
             return Err(NoEndpoint::NoneConfigured);
@@ -258,21 +292,29 @@ impl Cluster {
             return Err(NoEndpoint::Unresolved);
         }
         let untried = |at: &usize| !ask.tried.contains(&members.list[*at].address);
-        let usable = |at: &usize| !members.list[*at].is_ejected(ask.now);
+        let up = |at: &usize| !members.list[*at].is_down();
+        let usable = |at: &usize| up(at) && !members.list[*at].is_ejected(ask.now);
         let all = 0..members.list.len();
 
-        let up: Vec<usize> = all.clone().filter(usable).collect();
-        if !health::is_panic(&self.spec.health, up.len(), members.list.len()) {
-            let pool: Vec<usize> = up.into_iter().filter(untried).collect();
+        let best: Vec<usize> = all.clone().filter(usable).collect();
+        let panic = health::is_panic(&self.spec.health, best.len(), members.list.len());
+        if !panic {
+            let pool: Vec<usize> = best.into_iter().filter(untried).collect();
             if !pool.is_empty() {
                 return Ok((pool, false));
             }
         }
-        let pool: Vec<usize> = all.filter(untried).collect();
-        if pool.is_empty() {
+        let pool: Vec<usize> = all
+            .clone()
+            .filter(|at| panic || up(at))
+            .filter(untried)
+            .collect();
+        if !pool.is_empty() {
+            Ok((pool, true))
+        } else if panic || all.clone().any(|at| up(&at)) {
             Err(NoEndpoint::AllTried)
         } else {
-            Ok((pool, true))
+            Err(NoEndpoint::AllDown)
         }
     }
 }

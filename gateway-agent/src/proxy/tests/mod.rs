@@ -31,6 +31,7 @@ use crate::control::snapshot::{
     SteerMode,
 };
 use crate::drain;
+use crate::mesh::route::Health as Checked;
 
 /// Longest wait of a test for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -60,6 +61,9 @@ struct Setup {
     refuse: Refuse,
     pipes: u64,
     permits: u64,
+    /// What checks say of the endpoints.
+    health: Checked,
+    panic_percent: u8,
 }
 
 impl Setup {
@@ -76,6 +80,8 @@ impl Setup {
             refuse: Refuse::Alert,
             pipes: 16,
             permits: 100,
+            health: Checked::Unknown,
+            panic_percent: 50,
         }
     }
 
@@ -132,11 +138,19 @@ impl Setup {
             default: None,
             at: at.clone(),
         };
-        let entry = |target| Entry { target, weight: 1 };
+        let entry = |target| Entry {
+            target,
+            weight: 1,
+            health: self.health,
+        };
         let spec = Spec {
             endpoints: self.endpoints.iter().cloned().map(entry).collect(),
             balance: Balance::RoundRobin,
-            health: Health::default(),
+            choices: None,
+            health: Health {
+                panic_percent: self.panic_percent,
+                ..Health::default()
+            },
         };
         let cluster = Cluster::new(spec, None);
         for host in cluster.hosts() {

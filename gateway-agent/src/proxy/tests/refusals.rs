@@ -95,6 +95,21 @@ async fn above_the_connection_limit_clients_are_turned_away() {
     assert_eq!(rig.record().await.reason, CloseReason::ConnectionLimit);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_that_are_all_down_refuse_without_panic_and_are_tried_with() {
+    let (listener, address) = server().await;
+    let down = |panic_percent| {
+        let mut setup = Setup::to(&[address]);
+        setup.health = Checked::Down;
+        setup.panic_percent = panic_percent;
+        setup.start()
+    };
+    let (answer, reason) = refused(&down(0), &hello("web.example.com")).await;
+    assert_eq!(answer, Alert::InternalError.record());
+    assert_eq!(reason, CloseReason::AllDown);
+    let (_client, _upstream) = joined(&down(50), &listener).await;
+}
+
 /// Waits until no connection is open.
 async fn all_permits_back(rig: &Rig) {
     let back = async {

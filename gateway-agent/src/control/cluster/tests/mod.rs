@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod checked;
+
 fn entry(target: &str, weight: u32) -> Entry {
     let target = match target.parse() {
         Ok(address) => Target::Address(address),
@@ -18,7 +20,7 @@ fn entry(target: &str, weight: u32) -> Entry {
             }
         }
     };
-    Entry { target, weight }
+    Entry::unchecked(target, weight)
 }
 
 fn cluster(balance: Balance, entries: &[(&str, u32)]) -> Cluster {
@@ -30,6 +32,7 @@ fn cluster(balance: Balance, entries: &[(&str, u32)]) -> Cluster {
         Spec {
             endpoints,
             balance,
+            choices: None,
             health: Health::default(),
         },
         None,
