@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
+use crate::mesh::route::RouteKeepalive;
+
 /// The head of the kernel's `struct tcp_info` (include/uapi/linux/tcp.h), as far as we read it.
 /// Older kernels fill less and say so by the returned length; the rest stays zero.
 #[repr(C)]
@@ -126,6 +128,32 @@ pub fn tune(socket: impl AsFd, keepalive: Option<Duration>) -> io::Result<()> {
     Ok(())
 }
 
+/// As [`tune`], with keepalive as a route asks for it; what it leaves open is the system's.
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn tune_as(socket: impl AsFd, keepalive: &RouteKeepalive) -> io::Result<()> {
+    let RouteKeepalive {
+        time,
+        interval,
+        probes,
+    } = *keepalive;
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let mut wanted = TcpKeepalive::new();
+    if let Some(time) = time {
+        wanted = wanted.with_time(seconds(time));
+    }
+    if let Some(interval) = interval {
+        wanted = wanted.with_interval(seconds(interval));
+    }
+    if let Some(probes) = probes {
+        wanted = wanted.with_retries(probes);
+    }
+    let socket = SockRef::from(&socket);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&wanted)
+}
+
 /// Writes what fits into the send buffer at once, and never waits. For sockets so new that an event
 /// loop does not know yet that they can be written to.
 ///
@@ -165,6 +193,25 @@ mod tests {
     #[test]
     fn info_of_something_else_is_an_error() {
         assert!(info(io::stdin()).is_err());
+    }
+
+    #[test]
+    fn keepalive_of_a_route_sets_what_it_says_and_leaves_the_rest() {
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = SockRef::from(&client);
+        let interval = socket.tcp_keepalive_interval().unwrap();
+        assert!(!socket.keepalive().unwrap());
+        let wanted = RouteKeepalive {
+            time: Some(30),
+            interval: None,
+            probes: Some(4),
+        };
+        tune_as(&client, &wanted).unwrap();
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), 30);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), interval);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
     }
 
     #[test]
