@@ -28,6 +28,8 @@ pub mod routes;
 mod settings;
 /// What the data path reads.
 pub mod snapshot;
+/// How many connections a route has.
+pub mod uses;
 mod watch;
 
 pub use publish::Publisher;
