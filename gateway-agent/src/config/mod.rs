@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::control::cluster::Target;
 use crate::control::snapshot::{EnginePreference, Limits, Place, Settings};
 
 mod access;
@@ -161,6 +162,15 @@ pub(crate) fn server_name(text: &str) -> Result<String, String> {
         Ok(name) => Ok(name),
         Err(wrong) => Err(wrong.message),
     }
+}
+
+/// The endpoint that an address or host name with a port stands for.
+///
+/// # Errors
+///
+/// Why nobody can dial it.
+pub(crate) fn endpoint(text: &str) -> Result<Target, String> {
+    value::target(text).map_err(|wrong| wrong.message)
 }
 
 fn read_text(path: &Path) -> Result<String, String> {

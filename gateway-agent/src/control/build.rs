@@ -1,11 +1,13 @@
 //! Build: a checked configuration -> a snapshot. Pure; it cannot fail.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::cluster::{Cluster, Spec};
+use super::mesh::{GatewayListener, MeshPart, Terms};
 use super::routes::RouteTable;
-use super::snapshot::{DefaultAction, Limits, Listener, Pattern, Route, Snapshot};
+use super::snapshot::{DefaultAction, Health, Limits, Listener, Origin, Pattern, Route, Snapshot};
+use super::uses::Uses;
 use crate::config::{Config, DefaultConfig, ListenerConfig, RouteConfig};
 
 impl Snapshot {
@@ -13,16 +15,35 @@ impl Snapshot {
     /// generation, the ids of listeners, and the live state of clusters.
     #[must_use]
     pub fn build(config: &Config, previous: Option<&Self>) -> Self {
-        let routes = config
+        Self::assemble(config, None, previous)
+    }
+
+    /// Builds the snapshot of a configuration and of what a mesh adds to it. A `route` block beats
+    /// a route of the mesh that has its name.
+    #[must_use]
+    pub fn assemble(config: &Config, part: Option<MeshPart>, previous: Option<&Self>) -> Self {
+        let mut ids = Ids::new(previous);
+        let mut listeners: Vec<_> = config
+            .listeners
+            .iter()
+            .map(|listener| Arc::new(build_listener(config, listener, &mut ids)))
+            .collect();
+        let mut routes: Vec<_> = config
             .routes
             .iter()
-            .map(|route| build_route(config, route, previous));
+            .map(|route| Arc::new(build_route(config, route, previous)))
+            .collect();
+        let mesh = part.map(|part| {
+            listeners.push(Arc::new(gateway_listener(&part.listener, &mut ids)));
+            let terms = Terms::new(config, part.panic_percent);
+            Arc::new(terms.put_in_force(part, &mut routes, previous))
+        });
         Self {
             generation: previous.map_or(1, |previous| previous.generation + 1),
             instance: Arc::clone(&config.instance),
             datacenter: Arc::clone(&config.datacenter),
-            listeners: build_listeners(config, previous),
-            routes: RouteTable::new(routes.map(Arc::new).collect()),
+            listeners,
+            routes: RouteTable::new(routes),
             default: config
                 .default
                 .as_ref()
@@ -31,6 +52,21 @@ impl Snapshot {
             limits: config.limits.clone(),
             engine: config.engine.clone(),
             settings: config.settings.clone(),
+            mesh,
+            watched: Vec::new(),
+        }
+    }
+}
+
+impl Terms {
+    fn new(config: &Config, panic_percent: Option<u8>) -> Self {
+        let health = config.settings.health;
+        Self {
+            idle_timeout: config.limits.idle_timeout,
+            health: Health {
+                panic_percent: panic_percent.unwrap_or(health.panic_percent),
+                ..health
+            },
         }
     }
 }
@@ -48,12 +84,12 @@ fn build_route(config: &Config, route: &RouteConfig, previous: Option<&Snapshot>
         choices: None,
         health: config.settings.health,
     };
-    let before = previous
-        .and_then(|previous| previous.routes.get(name))
-        .map(|old| &old.cluster);
+    let before = previous.and_then(|previous| previous.routes.get(name));
     Route {
         name: Arc::clone(name),
+        origin: Origin::Configured,
         pattern: Pattern::of(name),
+        refused: None,
         datacenter: route.datacenter.clone().unwrap_or_else(|| "".into()),
         service: Arc::clone(route.service.as_ref().unwrap_or(name)),
         access: route.access.clone(),
@@ -61,41 +97,54 @@ fn build_route(config: &Config, route: &RouteConfig, previous: Option<&Snapshot>
         balance: route.balance,
         connect_timeout: route.connect_timeout.unwrap_or(connect_timeout),
         idle_timeout: route.idle_timeout.unwrap_or(idle_timeout),
+        max_connections: None,
+        uses: before.map_or_else(Uses::default, |before| before.uses.clone()),
+        keepalive: None,
         source_addresses: route.source_addresses.clone(),
-        cluster: match before {
-            Some(same) if *same.spec() == spec => Arc::clone(same),
-            other => Arc::new(Cluster::new(spec, other.map(Arc::as_ref))),
-        },
+        cluster: Cluster::renewed(spec, before.map(|before| &before.cluster)),
+        notes: Vec::new(),
         at: config.place(route.at),
     }
 }
 
-/// A listener keeps its id as long as its name stays; a new one gets the lowest that neither
-/// this snapshot nor the one before uses, so that no kernel entry ever means two of them.
-fn build_listeners(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Listener>> {
-    let before = |name: &str| previous.and_then(|previous| previous.listener(name));
-    let used: HashSet<u32> = previous
-        .iter()
-        .flat_map(|previous| previous.listeners.iter().map(|listener| listener.id))
-        .collect();
-    let mut free = (0..).filter(|id| !used.contains(id));
-    config
-        .listeners
-        .iter()
-        .map(|listener| {
-            let id = before(&listener.name)
-                .map(|old| old.id)
-                .or_else(|| free.next());
-            // The range of ids is endless.
-            Arc::new(build_listener(config, listener, id.unwrap_or(u32::MAX)))
-        })
-        .collect()
+/// Ids of listeners. One keeps its id as long as its name stays; a new one gets the lowest that
+/// neither this snapshot nor the one before uses, so that no kernel entry ever means two of them.
+struct Ids {
+    before: HashMap<Arc<str>, u32>,
+    used: HashSet<u32>,
+    next: u32,
 }
 
-fn build_listener(config: &Config, listener: &ListenerConfig, id: u32) -> Listener {
+impl Ids {
+    fn new(previous: Option<&Snapshot>) -> Self {
+        let before: HashMap<_, _> = previous
+            .iter()
+            .flat_map(|previous| &previous.listeners)
+            .map(|listener| (Arc::clone(&listener.name), listener.id))
+            .collect();
+        Self {
+            used: before.values().copied().collect(),
+            before,
+            next: 0,
+        }
+    }
+
+    fn of(&mut self, name: &str) -> u32 {
+        if let Some(id) = self.before.get(name) {
+            return *id;
+        }
+        while self.used.contains(&self.next) {
+            self.next += 1;
+        }
+        self.used.insert(self.next);
+        self.next
+    }
+}
+
+fn build_listener(config: &Config, listener: &ListenerConfig, ids: &mut Ids) -> Listener {
     Listener {
         name: Arc::clone(&listener.name),
-        id,
+        id: ids.of(&listener.name),
         addresses: listener.addresses.clone(),
         destinations: listener.destinations.clone(),
         access: listener.access.clone(),
@@ -103,6 +152,21 @@ fn build_listener(config: &Config, listener: &ListenerConfig, id: u32) -> Listen
         refuse: listener.refuse,
         default: listener.default.as_ref().map(default_action),
         at: config.place(listener.at),
+    }
+}
+
+/// The listener of a mesh gateway, which steers no destinations.
+fn gateway_listener(listener: &GatewayListener, ids: &mut Ids) -> Listener {
+    Listener {
+        name: Arc::clone(&listener.name),
+        id: ids.of(&listener.name),
+        addresses: listener.addresses.clone(),
+        destinations: Vec::new(),
+        access: listener.access.clone(),
+        accept_proxy: listener.accept_proxy.clone(),
+        refuse: listener.refuse,
+        default: None,
+        at: listener.at.clone(),
     }
 }
 

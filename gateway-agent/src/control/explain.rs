@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::cluster::{Ask, EndpointState, NoEndpoint};
 use super::policy::{Access, Verdict};
 use super::routes::Match;
-use super::snapshot::{Listener, Snapshot};
+use super::snapshot::{Listener, Route, Snapshot};
 use crate::mesh::route::Health;
 
 /// What culvert would do with a connection, step by step.
@@ -33,7 +33,7 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Step {
     /// Which decision: `name`, `listener`, `listener access`, `route`, `route access`,
-    /// `endpoint`, `engine`.
+    /// `route refusal`, `route limit`, `endpoint`, `engine`.
     pub step: &'static str,
     /// Whether the connection gets past it.
     pub passed: bool,
@@ -42,6 +42,9 @@ pub struct Step {
     /// Where that is configured: `file:line:column`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// What else shaped it: `file:line:column` each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
 }
 
 impl fmt::Display for Explanation {
@@ -49,9 +52,11 @@ impl fmt::Display for Explanation {
         for step in &self.steps {
             let mark = if step.passed { "ok" } else { "no" };
             write!(f, "{:<16} {mark}  {}", step.step, step.found)?;
-            match &step.at {
-                Some(at) => writeln!(f, "  ({at})")?,
-                None => writeln!(f)?,
+            let places: Vec<&str> = step.at.iter().chain(&step.also).map(|at| &**at).collect();
+            if places.is_empty() {
+                writeln!(f)?;
+            } else {
+                writeln!(f, "  ({})", places.join(", "))?;
             }
             if step.step == "endpoint" {
                 for endpoint in &self.endpoints {
@@ -149,6 +154,7 @@ impl Chain {
         self.access("listener access", &listener.access, from)?;
         let found = self.route(snapshot, listener, name.as_deref())?;
         self.access("route access", &found.route.access, from)?;
+        self.refusal(found.route)?;
         let endpoint = self.endpoint(found, from, now)?;
         let engines: Vec<_> = snapshot
             .engine
@@ -249,11 +255,45 @@ impl Chain {
     ) -> Result<Match<'s>, String> {
         match snapshot.route_for(listener, name) {
             Ok(found) => {
-                let text = format!("\"{}\" by {} match", found.route.name, found.kind);
-                self.passed("route", text, Some(found.route.at.to_string()));
+                let Route {
+                    name, origin, at, ..
+                } = &**found.route;
+                let mut text = format!("\"{name}\" by {} match", found.kind);
+                let mut also = Vec::new();
+                if let Some(mesh) = origin.mesh() {
+                    text += &format!("; {}: {}", mesh.role, mesh.reason.rule);
+                    let more = mesh.reason.entries.iter().skip(1);
+                    also.extend(more.map(ToString::to_string));
+                } else if let Some(hidden) =
+                    snapshot.mesh.as_ref().and_then(|mesh| mesh.shadowed(name))
+                {
+                    text += &format!("; it stands in place of the mesh's {} route", hidden.role);
+                }
+                self.passed("route", text, Some(at.to_string()));
+                if let Some(step) = self.steps.last_mut() {
+                    step.also = also;
+                }
                 Ok(found)
             }
             Err(why) => self.ends("route", why.to_string(), None),
+        }
+    }
+
+    /// What the route itself says, whoever asks.
+    fn refusal(&mut self, route: &Route) -> Result<(), String> {
+        if let Some(why) = &route.refused {
+            return self.ends("route refusal", why.to_string(), None);
+        }
+        let Some(most) = route.max_connections else {
+            return Ok(());
+        };
+        let now = route.uses.now();
+        let text = format!("{now} of {most} connections are in use");
+        if now < most {
+            self.passed("route limit", text, None);
+            Ok(())
+        } else {
+            self.ends("route limit", text, None)
         }
     }
 
@@ -300,6 +340,7 @@ impl Chain {
             passed: true,
             found,
             at,
+            also: Vec::new(),
         });
     }
 
@@ -314,6 +355,7 @@ impl Chain {
             passed: false,
             found: found.clone(),
             at,
+            also: Vec::new(),
         });
         Err(found)
     }

@@ -17,6 +17,8 @@ mod build;
 pub mod cluster;
 /// The chain of decisions for a server name.
 pub mod explain;
+/// From a mesh's routes to the data path's.
+pub mod mesh;
 /// Who may connect, by source address.
 pub mod policy;
 /// The order in which a snapshot takes effect.

@@ -7,18 +7,22 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::cluster::{Balance, Cluster};
+use super::mesh::MeshState;
 use super::policy::Access;
 use super::routes::{Match, MatchKind, RouteTable};
 pub use super::settings::{
     AccessLog, Admin, Dns, EngineKind, EnginePreference, Health, Limits, Log, LogLevel, Settings,
     Steer, SteerMode,
 };
+use super::uses::Uses;
+use crate::mesh::route::{MeshRoute, RouteKeepalive};
 
 /// One state of the whole configuration.
 #[derive(Debug)]
@@ -41,6 +45,10 @@ pub struct Snapshot {
     pub engine: EnginePreference,
     /// What the rest of the agent needs to know.
     pub settings: Settings,
+    /// The mesh that routes were derived from; `None` without a gateway.
+    pub mesh: Option<Arc<MeshState>>,
+    /// Folders that the configuration was read from, beside its file.
+    pub watched: Vec<PathBuf>,
 }
 
 impl Snapshot {
@@ -192,11 +200,15 @@ pub enum DefaultAction {
 pub struct Route {
     /// As configured, normalised; the metric label.
     pub name: Arc<str>,
+    /// What made it.
+    pub origin: Origin,
     /// What it matches.
     pub pattern: Pattern,
+    /// Why its connections are refused; `None`: they are not.
+    pub refused: Option<Arc<str>>,
     /// Datacenter label, which may be empty.
     pub datacenter: Arc<str>,
-    /// Service label; the route's name when not configured.
+    /// Service label; the route's name when not configured, empty where a mesh names none.
     pub service: Arc<str>,
     /// Who may use it, on top of the listener's access.
     pub access: Access,
@@ -208,10 +220,18 @@ pub struct Route {
     pub connect_timeout: Duration,
     /// A connection without a byte either way for so long is closed.
     pub idle_timeout: Duration,
+    /// Connections at one time; `None`: no limit of its own.
+    pub max_connections: Option<u32>,
+    /// Its connections of now, those from before a reload included.
+    pub uses: Uses,
+    /// Keepalive towards its endpoints; `None`: the one of the limits.
+    pub keepalive: Option<RouteKeepalive>,
     /// Local addresses to dial from, at most one of each family; none of a family: the kernel's choice.
     pub source_addresses: Vec<IpAddr>,
     /// Its endpoints, with their live state.
     pub cluster: Arc<Cluster>,
+    /// What an operator should know about it.
+    pub notes: Vec<Arc<str>>,
     /// Where it is configured.
     pub at: Place,
 }
@@ -224,6 +244,26 @@ impl Route {
             .iter()
             .copied()
             .find(|local| local.is_ipv4() == remote.is_ipv4())
+    }
+}
+
+/// What made a route.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A `route` block.
+    Configured,
+    /// The mesh, as derived.
+    Mesh(Arc<MeshRoute>),
+}
+
+impl Origin {
+    /// The route that the mesh asks for, where it was the mesh.
+    #[must_use]
+    pub fn mesh(&self) -> Option<&Arc<MeshRoute>> {
+        match self {
+            Self::Configured => None,
+            Self::Mesh(route) => Some(route),
+        }
     }
 }
 

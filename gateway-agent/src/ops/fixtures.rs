@@ -11,8 +11,9 @@ use crate::control::policy::Access;
 use crate::control::routes::{MatchKind, RouteTable};
 use crate::control::snapshot::{
     AccessLog, Admin, DefaultAction, Dns, EnginePreference, Health, Limits, Listener, Log,
-    LogLevel, Pattern, Place, Refuse, Route, Settings, Snapshot, Steer, SteerMode,
+    LogLevel, Origin, Pattern, Place, Refuse, Route, Settings, Snapshot, Steer, SteerMode,
 };
+use crate::control::uses::Uses;
 use crate::proxy::close::CloseReason;
 use crate::proxy::record::{ConnectionRecord, HelloFacts, LegFacts};
 
@@ -29,7 +30,9 @@ pub(super) fn route(name: &str) -> Arc<Route> {
     };
     Arc::new(Route {
         name: name.into(),
+        origin: Origin::Configured,
         pattern: Pattern::of(name),
+        refused: None,
         datacenter: "".into(),
         service: name.into(),
         access: Access::default(),
@@ -37,8 +40,12 @@ pub(super) fn route(name: &str) -> Arc<Route> {
         balance,
         connect_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(3600),
+        max_connections: None,
+        uses: Uses::default(),
+        keepalive: None,
         source_addresses: Vec::new(),
         cluster: Arc::new(Cluster::new(spec, None)),
+        notes: Vec::new(),
         at: Place {
             file: "culvert.hcl".into(),
             line: 3,
@@ -138,6 +145,8 @@ pub(super) fn snapshot(routes: Vec<Arc<Route>>) -> Snapshot {
             dns: Dns::default(),
             health: Health::default(),
         },
+        mesh: None,
+        watched: Vec::new(),
     }
 }
 

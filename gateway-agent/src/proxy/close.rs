@@ -74,6 +74,10 @@ pub enum CloseReason {
     ListenerDenied,
     /// The route's policy denies the source.
     RouteDenied,
+    /// The route refuses all its connections, and says why.
+    RouteRefused,
+    /// As many connections of the route are open as its own limit allows.
+    RouteLimit,
     /// The route has no endpoint: its host names resolve to nothing.
     NoEndpoint,
     /// The checks of every endpoint say that it is down, and none is used all the same.
@@ -108,6 +112,8 @@ impl CloseReason {
             Self::UnknownName => "unknown_name",
             Self::ListenerDenied => "listener_denied",
             Self::RouteDenied => "route_denied",
+            Self::RouteRefused => "route_refused",
+            Self::RouteLimit => "route_limit",
             Self::NoEndpoint => "no_endpoint",
             Self::AllDown => "all_down",
             Self::ConnectFailed => "connect_failed",
@@ -134,12 +140,16 @@ impl CloseReason {
             | Self::NoEndpoint
             | Self::AllDown
             | Self::ConnectFailed => Origin::Upstream,
-            Self::IdleTimeout | Self::HalfCloseTimeout | Self::Drained | Self::ConnectionLimit => {
-                Origin::Gateway
-            }
-            Self::PolicyChanged | Self::UnknownName | Self::ListenerDenied | Self::RouteDenied => {
-                Origin::Policy
-            }
+            Self::IdleTimeout
+            | Self::HalfCloseTimeout
+            | Self::Drained
+            | Self::RouteLimit
+            | Self::ConnectionLimit => Origin::Gateway,
+            Self::PolicyChanged
+            | Self::UnknownName
+            | Self::ListenerDenied
+            | Self::RouteDenied
+            | Self::RouteRefused => Origin::Policy,
         }
     }
 
@@ -157,6 +167,8 @@ impl CloseReason {
                 | Self::UnknownName
                 | Self::ListenerDenied
                 | Self::RouteDenied
+                | Self::RouteRefused
+                | Self::RouteLimit
                 | Self::NoEndpoint
                 | Self::AllDown
                 | Self::ConnectFailed
@@ -169,11 +181,16 @@ impl CloseReason {
     #[must_use]
     pub fn alert(&self) -> Option<Alert> {
         match self {
-            Self::NoServerName | Self::UnknownName => Some(Alert::UnrecognizedName),
-            Self::ListenerDenied | Self::RouteDenied => Some(Alert::AccessDenied),
-            Self::NoEndpoint | Self::AllDown | Self::ConnectFailed | Self::ConnectionLimit => {
-                Some(Alert::InternalError)
+            // A refused route is a name that we know of and do not serve.
+            Self::NoServerName | Self::UnknownName | Self::RouteRefused => {
+                Some(Alert::UnrecognizedName)
             }
+            Self::ListenerDenied | Self::RouteDenied => Some(Alert::AccessDenied),
+            Self::NoEndpoint
+            | Self::AllDown
+            | Self::ConnectFailed
+            | Self::RouteLimit
+            | Self::ConnectionLimit => Some(Alert::InternalError),
             Self::Hello(error) => hello_alert(error),
             _ => None,
         }

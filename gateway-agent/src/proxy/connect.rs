@@ -227,7 +227,10 @@ impl Dial {
         let stream = timeout(self.route.connect_timeout, socket.connect(address))
             .await
             .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
-        tcp::tune(&stream, self.keepalive)?;
+        match &self.route.keepalive {
+            Some(keepalive) => tcp::tune_as(&stream, keepalive)?,
+            None => tcp::tune(&stream, self.keepalive)?,
+        }
         Ok(stream)
     }
 }

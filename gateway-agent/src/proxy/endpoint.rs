@@ -31,7 +31,8 @@ impl Aimed {
 /// Chooses the first endpoint.
 ///
 /// # Errors
-/// [`CloseReason::NoEndpoint`] when the route's names resolve to nothing.
+/// [`CloseReason::NoEndpoint`] when the route's names resolve to nothing, [`CloseReason::AllDown`]
+/// when checks say that all its endpoints are down and none may be used all the same.
 pub(super) fn aim(authorized: Authorized) -> Result<Aimed, Ended> {
     next(authorized.into_admitted(), Vec::new())
 }
@@ -52,8 +53,8 @@ pub(super) fn aim_again(bounced: Bounced) -> Result<Aimed, Ended> {
 /// Chooses an endpoint that is not in `tried`, within the connection's number of attempts.
 ///
 /// # Errors
-/// [`CloseReason::NoEndpoint`] when there never was one, [`CloseReason::ConnectFailed`] when all
-/// were tried or the attempts are used up.
+/// As [`aim`] when there never was one, [`CloseReason::ConnectFailed`] when all were tried or the
+/// attempts are used up.
 pub(super) fn next(admitted: Admitted, tried: Vec<SocketAddr>) -> Result<Aimed, Ended> {
     let connection = &admitted.connection;
     if connection.record.attempts >= connection.snapshot.limits.connect_attempts {

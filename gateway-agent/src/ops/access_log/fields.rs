@@ -43,7 +43,7 @@ pub(super) fn fields(record: &ConnectionRecord) -> Vec<(&'static str, Value)> {
         ("endpoint", text(record.endpoint)),
         ("engine", text(record.engine)),
         ("reason", Value::Text(record.reason.label().into())),
-        ("detail", detail(&record.reason)),
+        ("detail", detail(record)),
         ("sent", Value::Number(record.sent)),
         ("received", Value::Number(record.received)),
         ("ms", Value::Number(milliseconds(record.lasted))),
@@ -82,10 +82,14 @@ pub(super) fn fields(record: &ConnectionRecord) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The label alone does not say what was wrong with a hello.
-fn detail(reason: &CloseReason) -> Value {
-    match reason {
+/// The label alone does not say what was wrong with a hello, or why a route refuses.
+fn detail(record: &ConnectionRecord) -> Value {
+    match &record.reason {
         CloseReason::Hello(error) => Value::Text(error.to_string()),
+        CloseReason::RouteRefused => {
+            let route = record.route.as_ref();
+            text(route.and_then(|(route, _)| route.refused.as_ref()))
+        }
         _ => Value::Absent,
     }
 }

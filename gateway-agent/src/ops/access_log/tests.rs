@@ -33,6 +33,17 @@ fn a_refusal_before_the_hello_has_dashes_and_its_detail() {
 }
 
 #[test]
+fn a_route_that_refuses_tells_its_name_and_why() {
+    let mut route = route("x");
+    Arc::get_mut(&mut route).unwrap().refused = Some("exported with protocol http".into());
+    let mut record = record(&route);
+    record.reason = CloseReason::RouteRefused;
+    let line = text::line(&record);
+    let told = " reason=route_refused detail=\"exported with protocol http\"";
+    assert!(line.contains(" route=x ") && line.contains(told), "{line}");
+}
+
+#[test]
 fn json_has_the_same_fields_in_the_same_order() {
     let record = record(&route("*.example.com"));
     let text = text::line(&record);

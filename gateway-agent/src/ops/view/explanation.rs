@@ -31,6 +31,9 @@ pub struct Step {
     pub found: String,
     /// Where that is configured: file, line, column.
     pub at: Option<String>,
+    /// Likewise: what else shaped it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
 }
 
 impl From<explain::Explanation> for Explanation {
@@ -59,12 +62,14 @@ impl From<explain::Step> for Step {
             passed,
             found,
             at,
+            also,
         } = step;
         Self {
             step: step.to_owned(),
             passed,
             found,
             at,
+            also,
         }
     }
 }

@@ -27,11 +27,12 @@ use crate::control::policy::Access;
 use crate::control::routes::RouteTable;
 use crate::control::snapshot::{
     AcceptProxy, AccessLog, Admin, DefaultAction, Dns, EnginePreference, Health, Limits, Listener,
-    Log, LogLevel, Pattern, Place as At, ProxyVersion, Refuse, Route, Settings, Snapshot, Steer,
-    SteerMode,
+    Log, LogLevel, Origin, Pattern, Place as At, ProxyVersion, Refuse, Route, Settings, Snapshot,
+    Steer, SteerMode,
 };
+use crate::control::uses::Uses;
 use crate::drain;
-use crate::mesh::route::Health as Checked;
+use crate::mesh::route::{Health as Checked, RouteKeepalive};
 
 /// Longest wait of a test for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -64,6 +65,9 @@ struct Setup {
     /// What checks say of the endpoints.
     health: Checked,
     panic_percent: u8,
+    refused: Option<Arc<str>>,
+    max_connections: Option<u32>,
+    keepalive: Option<RouteKeepalive>,
 }
 
 impl Setup {
@@ -82,6 +86,9 @@ impl Setup {
             permits: 100,
             health: Checked::Unknown,
             panic_percent: 50,
+            refused: None,
+            max_connections: None,
+            keepalive: None,
         }
     }
 
@@ -158,7 +165,9 @@ impl Setup {
         }
         let route = Route {
             name: "web.example.com".into(),
+            origin: Origin::Configured,
             pattern: Pattern::Exact,
+            refused: self.refused.clone(),
             datacenter: "".into(),
             service: "web".into(),
             access: Access::default(),
@@ -166,8 +175,12 @@ impl Setup {
             balance: Balance::RoundRobin,
             connect_timeout: self.limits.connect_timeout,
             idle_timeout: self.limits.idle_timeout,
+            max_connections: self.max_connections,
+            uses: Uses::default(),
+            keepalive: self.keepalive,
             source_addresses: self.source_addresses.clone(),
             cluster: Arc::new(cluster),
+            notes: Vec::new(),
             at,
         };
         Snapshot {
@@ -195,6 +208,8 @@ impl Setup {
                 dns: Dns::default(),
                 health: Health::default(),
             },
+            mesh: None,
+            watched: Vec::new(),
         }
     }
 }

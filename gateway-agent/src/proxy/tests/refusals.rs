@@ -96,6 +96,20 @@ async fn above_the_connection_limit_clients_are_turned_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_refuses_is_known_by_name_and_reason() {
+    let (_listener, address) = server().await;
+    let mut setup = Setup::to(&[address]);
+    setup.refused = Some("exported with protocol http".into());
+    let rig = setup.start();
+    let (answer, reason) = refused(&rig, &hello("web.example.com")).await;
+    assert_eq!(answer, Alert::UnrecognizedName.record());
+    assert_eq!(reason, CloseReason::RouteRefused);
+    let (route, _) = rig.record().await.route.unwrap();
+    assert_eq!(&*route.name, "web.example.com");
+    assert_eq!(route.uses.now(), 0, "a refused one takes no place");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn endpoints_that_are_all_down_refuse_without_panic_and_are_tried_with() {
     let (listener, address) = server().await;
     let down = |panic_percent| {
@@ -108,6 +122,30 @@ async fn endpoints_that_are_all_down_refuse_without_panic_and_are_tried_with() {
     assert_eq!(answer, Alert::InternalError.record());
     assert_eq!(reason, CloseReason::AllDown);
     let (_client, _upstream) = joined(&down(50), &listener).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn above_a_routes_own_limit_clients_are_refused_until_one_leaves() {
+    let (listener, address) = server().await;
+    let mut setup = Setup::to(&[address]);
+    setup.max_connections = Some(1);
+    let rig = setup.start();
+    let (client, upstream) = joined(&rig, &listener).await;
+    let (answer, reason) = refused(&rig, &hello("web.example.com")).await;
+    assert_eq!(answer, Alert::InternalError.record());
+    assert_eq!(reason, CloseReason::RouteLimit);
+    drop((client, upstream));
+    rig.records.first(2).await;
+    let (_client, _upstream) = joined(&rig, &listener).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_no_connection_refuses_the_first() {
+    let (_listener, address) = server().await;
+    let mut setup = Setup::to(&[address]);
+    setup.max_connections = Some(0);
+    let (_, reason) = refused(&setup.start(), &hello("web.example.com")).await;
+    assert_eq!(reason, CloseReason::RouteLimit);
 }
 
 /// Waits until no connection is open.
