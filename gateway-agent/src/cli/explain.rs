@@ -95,11 +95,12 @@ fn render(explanation: &Explanation) -> String {
 
 fn step(step: &Step) -> String {
     let mark = if step.passed { "->" } else { "x" };
-    let place = step
-        .at
-        .as_ref()
-        .map(|at| format!("  ({at})"))
-        .unwrap_or_default();
+    let places: Vec<&str> = step.at.iter().chain(&step.also).map(|at| &**at).collect();
+    let place = if places.is_empty() {
+        String::new()
+    } else {
+        format!("  ({})", visible(&places.join(", ")))
+    };
     format!(
         "{:<16} {mark:<2} {}{place}\n",
         step.step,
@@ -113,10 +114,7 @@ fn endpoint(endpoint: &Endpoint) -> String {
         .as_ref()
         .map(|host| format!(" of {host}"))
         .unwrap_or_default();
-    let state = match endpoint.ejected_ms {
-        None => "usable".to_owned(),
-        Some(left) => format!("ejected for {}", format::duration(left)),
-    };
+    let state = format::standing(endpoint);
     let Endpoint {
         address,
         weight,

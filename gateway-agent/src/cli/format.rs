@@ -1,4 +1,6 @@
-//! Numbers for people.
+//! Numbers and states for people.
+
+use crate::ops::view::Endpoint;
 
 /// A count of bytes in binary units, three digits: `512`, `1.50K`, `23.4M`.
 pub(super) fn bytes(count: u64) -> String {
@@ -43,6 +45,19 @@ pub(super) fn duration(milliseconds: u64) -> String {
         format!("{hours}h{:02}m", minutes % 60)
     } else {
         format!("{days}d{:02}h", hours % 24)
+    }
+}
+
+/// Whether an endpoint gets connections, and why not.
+pub(super) fn standing(endpoint: &Endpoint) -> String {
+    let ejected = endpoint
+        .ejected_ms
+        .map(|left| format!("ejected for {}", duration(left)));
+    match (endpoint.health == "down", ejected) {
+        (false, None) => "usable".to_owned(),
+        (false, Some(ejected)) => ejected,
+        (true, None) => "held back".to_owned(),
+        (true, Some(ejected)) => format!("held back, {ejected}"),
     }
 }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use connections::{Connection, connections};
 pub use explanation::{Explanation, Step};
 pub use reload::{ConfigError, LastReload, ReloadRefused, Reloaded};
-pub use routes::{Endpoint, Route, routes};
+pub use routes::{Endpoint, Route, RouteKeepalive, RouteLimits, routes};
 pub use status::{Destination, Engine, Listener, Phase, Runtime, Status, Steer, Usage, status};
 
 /// What to drain with.
