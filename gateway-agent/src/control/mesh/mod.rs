@@ -5,17 +5,18 @@
 //! for before stays the very same, so that one change in a large mesh costs what it changes, not
 //! what there is.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::cluster::{Balance, Cluster, Entry, Spec};
 use super::policy::Access;
+use super::routes::RouteTable;
 use super::snapshot::{AcceptProxy, Health, Origin, Pattern, Place, Refuse, Route, Snapshot};
 use super::uses::Uses;
-use crate::mesh::Mesh;
 use crate::mesh::route::{Action, MeshBalance, MeshEndpoint, MeshRoute, RouteKeepalive};
+use crate::mesh::{Locality, Mesh};
 
 /// What a mesh adds to a configuration.
 #[derive(Debug)]
@@ -92,6 +93,36 @@ impl MeshState {
             .shadowed
             .binary_search_by(|route| (*route.name).cmp(name));
         found.ok().and_then(|at| self.shadowed.get(at))
+    }
+
+    /// What an operator should know: of the derivation, of routes that are not as the mesh asks
+    /// for, and of endpoints that were left out of `routes`.
+    #[must_use]
+    pub fn notes(&self, routes: &RouteTable) -> Vec<String> {
+        let derived = self.derived.notes().iter().map(ToString::to_string);
+        let shadowed = self.shadowed.iter().map(|route| {
+            let (name, role) = (&route.name, route.role);
+            format!("{name}: a route block stands in place of the mesh's {role} route")
+        });
+        let left_out = routes.iter().flat_map(|route| {
+            let of = |note| format!("{}: {note}", route.name);
+            route.notes.iter().map(of)
+        });
+        derived.chain(shadowed).chain(left_out).collect()
+    }
+
+    /// Datacenters and partitions other than ours whose gateways are known.
+    #[must_use]
+    pub fn remote(&self) -> BTreeSet<&Locality> {
+        let Mesh { here, catalog, .. } = &*self.mesh;
+        let direct = catalog.localities.iter();
+        let direct = direct.filter(|(_, census)| !census.gateways.is_empty());
+        let direct = direct.map(|(locality, _)| locality);
+        let federated = catalog.federation.keys();
+        direct
+            .chain(federated)
+            .filter(|locality| *locality != here)
+            .collect()
     }
 }
 

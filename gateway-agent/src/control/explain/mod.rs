@@ -360,3 +360,6 @@ impl Chain {
         Err(found)
     }
 }
+
+#[cfg(test)]
+mod tests;
