@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::output::{json, print, table};
+use super::output::{json, print, table, visible};
 use super::{Failure, format};
 use crate::config::{Config, ConfigErrors, ErrorItem, Setting};
 use crate::control::Snapshot;
@@ -33,6 +33,8 @@ struct Report {
     listeners: usize,
     /// Number of routes.
     routes: usize,
+    /// What an operator should know of the mesh.
+    notes: Vec<String>,
     /// Every setting in force, given or default.
     settings: Vec<Setting>,
     /// What the host offers.
@@ -51,6 +53,11 @@ pub(super) fn run(arguments: &Check) -> Result<(), Failure> {
         errors: Vec::new(),
         listeners: snapshot.listeners.len(),
         routes: snapshot.routes.len(),
+        notes: snapshot
+            .mesh
+            .as_ref()
+            .map(|mesh| mesh.notes(&snapshot.routes))
+            .unwrap_or_default(),
         settings: config.report(),
         host: host::findings(&snapshot),
     };
@@ -83,6 +90,7 @@ fn refuse(as_json: bool, config: String, errors: &ConfigErrors) -> Failure {
         errors,
         listeners: 0,
         routes: 0,
+        notes: Vec::new(),
         settings,
         host,
     };
@@ -107,6 +115,11 @@ fn render(report: &Report) -> String {
             finding.found.clone(),
         ]
     });
+    let notes: String = report
+        .notes
+        .iter()
+        .map(|note| format!("note: {}\n", visible(note)))
+        .collect();
     let remedies: String = report
         .host
         .iter()
@@ -121,7 +134,7 @@ fn render(report: &Report) -> String {
         })
         .collect();
     format!(
-        "{}: valid, {}, {}\n\n{}\n{}{remedies}",
+        "{}: valid, {}, {}\n{notes}\n{}\n{}{remedies}",
         report.config,
         format::count(report.listeners as u64, "listener"),
         format::count(report.routes as u64, "route"),

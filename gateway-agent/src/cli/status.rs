@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::output::{print, table};
+use super::output::{print, table, visible};
 use super::{Agent, Failure, format};
-use crate::ops::view::{self, Listener, Phase, Usage};
+use crate::ops::view::{self, Listener, Mesh, Phase, Usage};
 
 /// How to show it
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ fn render(status: &view::Status) -> String {
         ("instance", status.instance.clone()),
         ("running", format!("{uptime}, since {}", status.started)),
         ("configuration", configuration(status)),
-        ("routes", status.routes.to_string()),
+        ("routes", routes(status)),
         ("connections", usage(status.connections)),
         ("descriptors", usage(status.descriptors)),
         (
@@ -50,6 +50,9 @@ fn render(status: &view::Status) -> String {
     ];
     if !status.datacenter.is_empty() {
         lines.insert(2, ("datacenter", status.datacenter.clone()));
+    }
+    if let Some(mesh) = &status.mesh {
+        lines.extend(self::mesh(mesh));
     }
     let engine = |engine: &view::Engine| {
         format!(
@@ -64,7 +67,46 @@ fn render(status: &view::Status) -> String {
         .iter()
         .map(|(key, value)| format!("{key:<15}{value}\n"))
         .collect();
-    format!("{text}{}\n{}", errors(status), listeners(&status.listeners))
+    let notes = status.mesh.iter().flat_map(|mesh| &mesh.notes);
+    let notes: String = notes
+        .map(|note| format!("note: {}\n", visible(note)))
+        .collect();
+    let gap = if notes.is_empty() { "" } else { "\n" };
+    format!(
+        "{text}{}{gap}{notes}\n{}",
+        errors(status),
+        listeners(&status.listeners)
+    )
+}
+
+fn routes(status: &view::Status) -> String {
+    match &status.mesh {
+        Some(mesh) => format!("{}, {} of the mesh", status.routes, mesh.routes),
+        None => status.routes.to_string(),
+    }
+}
+
+fn mesh(mesh: &Mesh) -> [(&'static str, String); 3] {
+    let partition = match &*mesh.partition {
+        "default" => String::new(),
+        other => format!("partition {other}, "),
+    };
+    let found = format!(
+        "{} here, {partition}{}, {}",
+        mesh.datacenter,
+        format::count(mesh.services, "service"),
+        format::count(mesh.gateways, "gateway")
+    );
+    let remote = match &mesh.remote[..] {
+        [] => "none known".to_owned(),
+        some => some.join(", "),
+    };
+    let trust_domain = mesh.trust_domain.clone();
+    [
+        ("mesh", found),
+        ("trust domain", trust_domain),
+        ("remote", remote),
+    ]
 }
 
 fn configuration(status: &view::Status) -> String {
@@ -128,6 +170,31 @@ mod tests {
         assert!(text.contains("cannot bind: in use"), "{text}");
     }
 
+    #[test]
+    fn a_mesh_has_its_lines_and_its_notes() {
+        let mut status = sample();
+        status.mesh = Some(Mesh {
+            datacenter: "dc1".into(),
+            partition: "blue".into(),
+            trust_domain: "5fcd4b81-a2ca-405a-ac62-0fac602c1949.consul".into(),
+            services: 1,
+            gateways: 2,
+            remote: vec!["dc2".into(), "blue/dc3".into()],
+            routes: 1,
+            notes: vec!["db has no instance".into()],
+        });
+        let text = render(&status);
+        for line in [
+            "routes         2, 1 of the mesh",
+            "mesh           dc1 here, partition blue, 1 service, 2 gateways",
+            "trust domain   5fcd4b81-a2ca-405a-ac62-0fac602c1949.consul",
+            "remote         dc2, blue/dc3",
+            "note: db has no instance",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+
     fn sample() -> view::Status {
         view::Status {
             version: "0.1.0".into(),
@@ -147,6 +214,7 @@ mod tests {
                 failed: 1,
             },
             routes: 2,
+            mesh: None,
             listeners: vec![Listener {
                 name: "tls".into(),
                 addresses: vec!["[::]:8443".into()],

@@ -18,7 +18,9 @@ pub use connections::{Connection, connections};
 pub use explanation::{Explanation, Step};
 pub use reload::{ConfigError, LastReload, ReloadRefused, Reloaded};
 pub use routes::{Endpoint, Route, RouteKeepalive, RouteLimits, routes};
-pub use status::{Destination, Engine, Listener, Phase, Runtime, Status, Steer, Usage, status};
+pub use status::{
+    Destination, Engine, Listener, Mesh, Phase, Runtime, Status, Steer, Usage, status,
+};
 
 /// What to drain with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,14 @@
 //! The agent's state, as `status` shows it.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use super::{LastReload, milliseconds, timestamp};
-use crate::control::Control;
-use crate::control::snapshot::{DestinationPrefix, Listener as Configured};
+use crate::control::mesh::MeshState;
+use crate::control::snapshot::{DestinationPrefix, Listener as Configured, Route};
+use crate::control::{Control, Snapshot};
 
 /// The whole state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,8 @@ pub struct Status {
     pub last_reload: LastReload,
     /// Number of routes.
     pub routes: u64,
+    /// The mesh that routes are derived from; absent: none.
+    pub mesh: Option<Mesh>,
     /// The listeners.
     pub listeners: Vec<Listener>,
     /// The engines that are preferred, best first.
@@ -43,6 +47,27 @@ pub struct Status {
     pub descriptors: Usage,
     /// Level of the agent's own log.
     pub log_level: String,
+}
+
+/// The mesh, as this gateway sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mesh {
+    /// Our datacenter.
+    pub datacenter: String,
+    /// Our partition.
+    pub partition: String,
+    /// The trust domain.
+    pub trust_domain: String,
+    /// Services here that have instances in the mesh.
+    pub services: u64,
+    /// Mesh gateways here.
+    pub gateways: u64,
+    /// Datacenters, and partitions of them, whose gateways are known.
+    pub remote: Vec<String>,
+    /// Routes that it has in force.
+    pub routes: u64,
+    /// What an operator should know.
+    pub notes: Vec<String>,
 }
 
 /// Where the agent is in its life.
@@ -157,6 +182,7 @@ pub fn status(control: &Control, runtime: Runtime) -> Status {
         generation: snapshot.generation,
         last_reload: LastReload::from(&control.last_reload()),
         routes: snapshot.routes.len() as u64,
+        mesh: snapshot.mesh.as_ref().map(|state| mesh(&snapshot, state)),
         listeners: snapshot
             .listeners
             .iter()
@@ -167,6 +193,22 @@ pub fn status(control: &Control, runtime: Runtime) -> Status {
         connections: runtime.connections,
         descriptors: runtime.descriptors,
         log_level: runtime.log_level,
+    }
+}
+
+fn mesh(snapshot: &Snapshot, state: &MeshState) -> Mesh {
+    let known = &*state.mesh;
+    let here = known.catalog.localities.get(&known.here);
+    let of_mesh = |route: &&Arc<Route>| route.origin.mesh().is_some();
+    Mesh {
+        datacenter: known.here.datacenter.to_string(),
+        partition: known.here.partition.to_string(),
+        trust_domain: known.trust_domain.to_string(),
+        services: here.map_or(0, |census| census.connect.len() as u64),
+        gateways: here.map_or(0, |census| census.gateways.len() as u64),
+        remote: state.remote().iter().map(ToString::to_string).collect(),
+        routes: snapshot.routes.iter().filter(of_mesh).count() as u64,
+        notes: state.notes(&snapshot.routes),
     }
 }
 
