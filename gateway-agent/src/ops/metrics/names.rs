@@ -92,6 +92,10 @@ pub(super) const ENDPOINT_EJECTED: Name = gauge(
     "endpoint_ejected",
     "Endpoints of the route that are ejected now.",
 );
+pub(super) const ENDPOINT_DOWN: Name = gauge(
+    "endpoint_down",
+    "Endpoints of the route whose checks say down; routes without one are left out.",
+);
 pub(super) const CONNECT_RETRIES: Name = counter(
     "connect_retries",
     "Dials to another endpoint after a failed one.",
@@ -112,6 +116,10 @@ pub(super) const LAST_RELOAD_OK: Name = gauge(
     "1 if the last reload succeeded, 0 if an older configuration is in force because it failed.",
 );
 pub(super) const ROUTES: Name = gauge("routes", "Routes of the configuration in force.");
+pub(super) const MESH_ROUTES: Name = gauge(
+    "mesh_routes",
+    "Routes in force that the mesh asks for, by role.",
+);
 pub(super) const DRAINING: Name = gauge("draining", "1 while the agent drains, else 0.");
 pub(super) const ACCESS_LOG_DROPPED: Name = counter(
     "access_log_dropped",

@@ -1,7 +1,7 @@
 //! One scrape: every metric in the order of its name list.
 
 use core::fmt;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -17,6 +17,7 @@ use super::counts::{Counts, Label};
 use super::names::{self, Name};
 use super::{Gauges, Sources, SteerCount};
 use crate::control::Snapshot;
+use crate::mesh::route::{Health, Role};
 
 /// Everything that a scrape reads.
 #[derive(Debug)]
@@ -151,6 +152,13 @@ impl Scrape {
                 .iter()
                 .map(|(route, n)| (vec![("route", &***route)], *n as u64)),
         )?;
+        // Checks are part of what a route asks for: no lock is taken to count them.
+        let down = snapshot.routes.iter().filter_map(|route| {
+            let entries = route.cluster.spec().endpoints.iter();
+            let down = entries.filter(|one| one.health == Health::Down).count();
+            (down > 0).then(|| (vec![("route", &*route.name)], down as u64))
+        });
+        out.all(&names::ENDPOINT_DOWN, down)?;
         out.by(
             "route",
             &names::CONNECT_RETRIES,
@@ -176,6 +184,9 @@ impl Scrape {
         out.all(&names::RELOADS, results.into_iter())?;
         out.one(&names::LAST_RELOAD_OK, u64::from(last.ok()))?;
         out.one(&names::ROUTES, snapshot.routes.len() as u64)?;
+        let roles = roles(snapshot).into_iter();
+        let roles = roles.map(|(role, n)| (vec![("role", role.label())], n));
+        out.all(&names::MESH_ROUTES, roles)?;
         out.one(
             &names::DRAINING,
             u64::from(self.gauges.draining.load(Ordering::Relaxed)),
@@ -204,6 +215,17 @@ impl Collector for Scrape {
         self.endpoints(&mut out, &snapshot)?;
         self.steer(&mut out)
     }
+}
+
+/// How many routes of the mesh each role has.
+fn roles(snapshot: &Snapshot) -> BTreeMap<Role, u64> {
+    let mut roles = BTreeMap::new();
+    for route in snapshot.routes.iter() {
+        if let Some(mesh) = route.origin.mesh() {
+            *roles.entry(mesh.role).or_default() += 1;
+        }
+    }
+    roles
 }
 
 fn steered(count: &SteerCount) -> Labels<'_> {

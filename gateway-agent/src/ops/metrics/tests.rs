@@ -1,14 +1,22 @@
 use std::time::{Instant, SystemTime};
 
 use super::*;
+use crate::config::Config;
+use crate::control::Snapshot;
+use crate::control::mesh::fixtures::{endpoint, part, wanted};
+use crate::mesh::route::{Health, Role};
 use crate::ops::fixtures::{record, route, snapshot};
 use crate::proxy::close::CloseReason;
 use crate::proxy::registry::{Opened, Registration};
 
 fn metrics(routes: Vec<Arc<Route>>) -> (Metrics, Arc<Registry>) {
+    metrics_of(snapshot(routes))
+}
+
+fn metrics_of(snapshot: Snapshot) -> (Metrics, Arc<Registry>) {
     let registry = Arc::new(Registry::default());
     let metrics = Metrics::new(Sources {
-        control: Control::fixed(snapshot(routes), "culvert.hcl".as_ref()),
+        control: Control::fixed(snapshot, "culvert.hcl".as_ref()),
         registry: Arc::clone(&registry),
         dropped: Dropped::default(),
         steer: Box::new(|| {
@@ -109,6 +117,31 @@ fn routes_out_of_the_configuration_leave_when_their_last_connection_does() {
     assert_eq!(sample(&metrics, retries), Some(1));
     metrics.closed(&record(&gone));
     assert_eq!(sample(&metrics, retries), None, "{}", metrics.render());
+}
+
+#[test]
+fn routes_of_a_mesh_count_by_role_and_show_what_is_down() {
+    let text = "listener \"tls\" { address = \"127.0.0.1:8443\" }\n";
+    let config = Config::parse("culvert.hcl", text.to_owned()).unwrap();
+    let mut half = wanted("half.test", &["10.0.0.1:1"]);
+    half.endpoints.push(endpoint("[fd00::1]:1", Health::Down));
+    let mut remote = wanted("*.dc2.test", &["10.0.0.1:1"]);
+    remote.role = Role::RemoteDc;
+    let routes = [wanted("a.test", &[]), half, remote].map(Arc::new);
+    let snapshot = Snapshot::assemble(&config, Some(part(routes)), None);
+    let (metrics, _registry) = metrics_of(snapshot);
+    let role = |role| sample(&metrics, &format!("culvert_mesh_routes{{role=\"{role}\"}}"));
+    assert_eq!(
+        (role("local-service"), role("remote-dc"), role("imported")),
+        (Some(2), Some(1), None)
+    );
+    let down = |route| {
+        sample(
+            &metrics,
+            &format!("culvert_endpoint_down{{route=\"{route}\"}}"),
+        )
+    };
+    assert_eq!((down("half.test"), down("a.test")), (Some(1), None));
 }
 
 #[test]
