@@ -18,6 +18,9 @@ pub(crate) struct Source {
     base: u32,
     /// Where each line starts, counted in this text.
     lines: Vec<u32>,
+    /// Whether a character is a byte, so that columns need no counting: machines write files of
+    /// one line, with thousands of places in it.
+    ascii: bool,
 }
 
 /// All files of one configuration; the host's own first. Never empty.
@@ -64,6 +67,7 @@ impl Source {
             path: path.into(),
             base,
             lines,
+            ascii: text.is_ascii(),
             text,
         }
     }
@@ -85,8 +89,14 @@ impl Source {
     pub(crate) fn place(&self, span: Span) -> Place {
         let line = self.line_of(span);
         let start = self.line_range(line).start;
-        let before = self.text.get(start..self.offset(span.start)).unwrap_or("");
-        let column = u32::try_from(before.chars().count()).unwrap_or(u32::MAX);
+        let end = self.offset(span.start);
+        let before = if self.ascii {
+            end.saturating_sub(start)
+        } else {
+            let before = self.text.get(start..end).unwrap_or("");
+            before.chars().count()
+        };
+        let column = u32::try_from(before).unwrap_or(u32::MAX);
         Place {
             file: Arc::clone(&self.path),
             line: u32::try_from(line + 1).unwrap_or(u32::MAX),
