@@ -92,7 +92,7 @@ pub(super) fn read<'r>(
     name.map(|_| listener)
 }
 
-const REFUSE: &[(&str, Refuse)] = &[("alert", Refuse::Alert), ("close", Refuse::Close)];
+pub(super) const REFUSE: &[(&str, Refuse)] = &[("alert", Refuse::Alert), ("close", Refuse::Close)];
 
 /// Reads `default`, here and at the top.
 pub(super) fn default(reader: &mut Reader<'_, '_>) -> Option<DefaultConfig> {
@@ -124,7 +124,7 @@ pub(super) fn default(reader: &mut Reader<'_, '_>) -> Option<DefaultConfig> {
     route.or_else(|| action.map(|()| DefaultConfig::Reject))
 }
 
-fn accept_proxy(reader: &mut Reader<'_, '_>) -> Option<AcceptProxy> {
+pub(super) fn accept_proxy(reader: &mut Reader<'_, '_>) -> Option<AcceptProxy> {
     let (table, at) = reader.table("accept_proxy")?;
     let what = What {
         kind: "accept_proxy",

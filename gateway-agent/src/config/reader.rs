@@ -116,6 +116,11 @@ impl<'r, 's> Reader<'r, 's> {
         }
     }
 
+    /// Where the block's name stands.
+    pub(super) fn at(&self) -> Span {
+        self.at
+    }
+
     pub(super) fn error(&mut self, diagnostic: Diagnostic) {
         self.errors.push(diagnostic);
     }

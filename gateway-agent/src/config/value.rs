@@ -145,7 +145,7 @@ fn port(text: &str, whole: &str) -> Result<u16, Wrong> {
 ///
 /// What ends in a number is meant as an IPv4 address, in whatever form resolvers of old take
 /// (`10.1`, `0x7f.1`); it is never a name (WHATWG URL, "ends in a number").
-fn host_name(text: &str) -> Result<String, Wrong> {
+pub(super) fn host_name(text: &str) -> Result<String, Wrong> {
     let name = dns_name(text)?;
     let last = name.rsplit('.').next().unwrap_or_default();
     let hexadecimal = last

@@ -21,7 +21,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-pub(super) use parser::parse;
+pub(super) use parser::{parse, parse_value};
 
 /// Something and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

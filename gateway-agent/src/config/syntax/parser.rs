@@ -14,6 +14,26 @@ pub(in crate::config) fn parse<'s>(
     source: &'s Source,
     errors: &mut Vec<Diagnostic>,
 ) -> Option<Table<'s>> {
+    let Spanned { value, at } = parse_value(source, errors)?;
+    match value {
+        Value::Table(table) => Some(table),
+        value => {
+            let message = format!("the configuration is {}", value.kind());
+            errors.push(Diagnostic::new(
+                at,
+                message,
+                "expected an object: `{ ... }`",
+            ));
+            None
+        }
+    }
+}
+
+/// Reads a whole source that may be any value, if it is JSON. HCL is always a table.
+pub(in crate::config) fn parse_value<'s>(
+    source: &'s Source,
+    errors: &mut Vec<Diagnostic>,
+) -> Option<Spanned<Value<'s>>> {
     if source.is_json()
         && let Err(diagnostic) = json::check(source)
     {
@@ -26,10 +46,14 @@ pub(in crate::config) fn parse<'s>(
         depth: 0,
     };
     if source.is_json() {
-        parser.json()
-    } else {
-        Some(parser.items(None))
+        parser.skip_space();
+        return parser.value().ok();
     }
+    let at = parser.scan.here();
+    Some(Spanned {
+        value: Value::Table(parser.items(None)),
+        at,
+    })
 }
 
 /// Deeper than any configuration; bounds the recursion.
@@ -48,27 +72,6 @@ struct Parser<'s, 'e> {
 struct Lost;
 
 impl<'s> Parser<'s, '_> {
-    /// The whole of a JSON file, known to be sound JSON.
-    fn json(&mut self) -> Option<Table<'s>> {
-        self.skip_space();
-        match self.value() {
-            Ok(Spanned {
-                value: Value::Table(table),
-                ..
-            }) => Some(table),
-            Ok(Spanned { value, at }) => {
-                let message = format!("the configuration is {}", value.kind());
-                self.errors.push(Diagnostic::new(
-                    at,
-                    message,
-                    "expected an object: `{ ... }`",
-                ));
-                None
-            }
-            Err(Lost) => None,
-        }
-    }
-
     /// Items up to the closing brace of the block that `open` opened, or to the end of the file.
     fn items(&mut self, open: Option<Span>) -> Table<'s> {
         let mut table = Table::default();
