@@ -7,11 +7,16 @@ use ipnet::IpNet;
 
 use super::diagnostic::Diagnostic;
 use super::listener::{DefaultConfig, ListenerConfig};
+use super::mesh::GatewayConfig;
 use super::route::RouteConfig;
 use super::source::Span;
 
-/// Two listeners of one name; two of one address.
-pub(super) fn listeners(listeners: &[ListenerConfig], errors: &mut Vec<Diagnostic>) {
+/// Two listeners of one name; two of one address. The gateway is one of them.
+pub(super) fn listeners(
+    listeners: &[ListenerConfig],
+    gateway: Option<&GatewayConfig>,
+    errors: &mut Vec<Diagnostic>,
+) {
     let mut names: HashMap<&str, Span> = HashMap::new();
     for listener in listeners {
         if let Some(before) = names.insert(&listener.name, listener.at) {
@@ -19,13 +24,24 @@ pub(super) fn listeners(listeners: &[ListenerConfig], errors: &mut Vec<Diagnosti
             errors.push(twice(listener.at, message, "expected another name", before));
         }
     }
-    addresses(listeners, errors);
+    if let Some(gateway) = gateway
+        && let Some(before) = names.get(&*gateway.name)
+    {
+        let message = format!("a listener and the gateway are named \"{}\"", gateway.name);
+        let other = Diagnostic::new(*before, message, "expected another name");
+        errors.push(other.also(gateway.at, "the gateway"));
+    }
+    addresses(listeners, gateway, errors);
     destinations(listeners, errors);
 }
 
-fn addresses(listeners: &[ListenerConfig], errors: &mut Vec<Diagnostic>) {
+fn addresses(
+    listeners: &[ListenerConfig],
+    gateway: Option<&GatewayConfig>,
+    errors: &mut Vec<Diagnostic>,
+) {
     let mut by_port: HashMap<u16, Vec<(SocketAddr, Span)>> = HashMap::new();
-    for (&address, &at) in listeners.iter().flat_map(bound) {
+    for (&address, &at) in all_bound(listeners, gateway) {
         let others = by_port.entry(address.port()).or_default();
         if let Some((other, before)) = others.iter().find(|(other, _)| overlap(*other, address)) {
             let message = format!("{address} overlaps {other}");
@@ -92,14 +108,24 @@ pub(super) fn defaults<'d>(
 pub(super) fn metrics(
     (address, at): (SocketAddr, Span),
     listeners: &[ListenerConfig],
+    gateway: Option<&GatewayConfig>,
     errors: &mut Vec<Diagnostic>,
 ) {
-    for (&listener, &before) in listeners.iter().flat_map(bound) {
+    for (&listener, &before) in all_bound(listeners, gateway) {
         if overlap(listener, address) {
             let message = format!("{address} overlaps the listener address {listener}");
             errors.push(twice(at, message, "expected an address of its own", before));
         }
     }
+}
+
+fn all_bound<'c>(
+    listeners: &'c [ListenerConfig],
+    gateway: Option<&'c GatewayConfig>,
+) -> impl Iterator<Item = (&'c SocketAddr, &'c Span)> {
+    let gateway = gateway.into_iter();
+    let gateway = gateway.flat_map(|gateway| gateway.addresses.iter().zip(&gateway.addresses_at));
+    gateway.chain(listeners.iter().flat_map(bound))
 }
 
 fn bound(listener: &ListenerConfig) -> impl Iterator<Item = (&SocketAddr, &Span)> {

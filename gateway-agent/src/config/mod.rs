@@ -1,12 +1,12 @@
-//! Configuration: the host's file, from text to checked values.
+//! Configuration: the host's file and those of its sources, from text to checked values.
 //!
 //! source -> syntax (a tree with places) -> blocks, each read by its own file -> conflicts
-//! between them -> `Config`. Errors are gathered over all steps and told at once. What comes out
-//! is right as a whole, so that building a snapshot of it cannot fail. Pure but for
-//! `Config::load`, which reads the file.
+//! between them -> `Config`. Errors are gathered over all steps and files and told at once. What
+//! comes out is right as a whole, so that building a snapshot of it cannot fail. Pure but for
+//! `Config::load`, which reads the files.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::control::cluster::Target;
@@ -27,6 +27,7 @@ mod value;
 
 pub use diagnostic::{ConfigErrors, ErrorItem};
 pub use listener::{DefaultConfig, ListenerConfig};
+pub use mesh::{DefaultPolicy, FilesSource, GatewayConfig, MeshConfig, ModeRules};
 pub use report::Setting;
 pub use route::RouteConfig;
 pub use source::{Sources, Span};
@@ -46,8 +47,14 @@ pub struct Config {
     pub instance: Arc<str>,
     /// The datacenter's label.
     pub datacenter: Arc<str>,
-    /// At least one listener.
+    /// At least one listener, unless there is a gateway.
     pub listeners: Vec<ListenerConfig>,
+    /// The mesh gateway that we are, if we are one.
+    pub gateway: Option<GatewayConfig>,
+    /// The mesh, where a gateway or a source of it is configured.
+    pub mesh: Option<MeshConfig>,
+    /// What else to watch than the host's file: directories.
+    pub watched: Vec<PathBuf>,
     /// The routes.
     pub routes: Vec<RouteConfig>,
     /// The global default, if given.
@@ -71,26 +78,53 @@ struct Fixed {
 }
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads and checks a file, and the files of its sources.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with it, or that it cannot be read.
+    /// Everything that is wrong with them, or that they cannot be read.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
         let shown = path.to_string_lossy();
         let text = read_text(path).map_err(|message| ConfigErrors::of_file(&shown, message))?;
-        Self::parse(&shown, text)
+        let mut sources = Sources::new(&shown, text);
+        let mut errors = Vec::new();
+        let folders = folders(&sources);
+        mesh::folder::add(&mut sources, &folders, &mut errors);
+        Self::check(sources, errors)
     }
 
-    /// Checks a text. `path` is for messages, and decides the language: JSON when it ends in
-    /// `.json`, else HCL.
+    /// Checks a text without sources. `path` is for messages, and decides the language: JSON when
+    /// it ends in `.json`, else HCL.
     ///
     /// # Errors
     ///
     /// Everything that is wrong with it.
     pub fn parse(path: &str, text: String) -> Result<Self, ConfigErrors> {
-        let sources = Arc::new(Sources::new(path, text));
+        Self::parse_all((path, text), Vec::new())
+    }
+
+    /// Checks a text together with those of its sources, each with its path.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with them.
+    pub fn parse_all(
+        (path, text): (&str, String),
+        files: Vec<(String, String)>,
+    ) -> Result<Self, ConfigErrors> {
+        let mut sources = Sources::new(path, text);
         let mut errors = Vec::new();
+        for (path, text) in files {
+            if !sources.add(&path, text) {
+                let message = format!("{path}: all files together are bigger than 1 GiB");
+                errors.push(Diagnostic::elsewhere(message));
+            }
+        }
+        Self::check(sources, errors)
+    }
+
+    fn check(sources: Sources, mut errors: Vec<Diagnostic>) -> Result<Self, ConfigErrors> {
+        let sources = Arc::new(sources);
         match read(&sources, &mut errors) {
             Some(config) if errors.is_empty() => Ok(config),
             _ => Err(ConfigErrors::new(sources, errors)),
@@ -173,6 +207,27 @@ pub(crate) fn endpoint(text: &str) -> Result<Target, String> {
     value::target(text).map_err(|wrong| wrong.message)
 }
 
+/// The directories of the sources, before all else is read. What is wrong with them is told when
+/// it is.
+fn folders(sources: &Sources) -> Vec<FilesSource> {
+    let text = sources.main().text();
+    // Most files have none, and a big one need not be read twice. A backslash may hide the word.
+    if !text.contains("source") && !text.contains('\\') {
+        return Vec::new();
+    }
+    let mut unheard = Vec::new();
+    let Some(table) = syntax::parse(sources.main(), &mut unheard) else {
+        return Vec::new();
+    };
+    let mut top = Reader::new(&table, Span::default(), THE_CONFIGURATION, &mut unheard);
+    mesh::settings::sources(&mut top, Path::new(&*sources.main().path))
+}
+
+const THE_CONFIGURATION: What<'static> = What {
+    kind: "the configuration",
+    label: None,
+};
+
 fn read_text(path: &Path) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("cannot read the configuration: {error}");
     let mut bytes = Vec::new();
@@ -198,11 +253,7 @@ fn read_text(path: &Path) -> Result<String, String> {
 /// Reads the whole of a source. The result means something only without errors.
 fn read(sources: &Arc<Sources>, errors: &mut Vec<Diagnostic>) -> Option<Config> {
     let table = syntax::parse(sources.main(), errors)?;
-    let what = What {
-        kind: "the configuration",
-        label: None,
-    };
-    let mut top = Reader::new(&table, Span::default(), what, errors);
+    let mut top = Reader::new(&table, Span::default(), THE_CONFIGURATION, errors);
 
     let place = |item: Option<&Item<'_>>| item.map(|item| item.key.at).unwrap_or_default();
     let fixed = Fixed {
@@ -231,7 +282,14 @@ fn read(sources: &Arc<Sources>, errors: &mut Vec<Diagnostic>) -> Option<Config> 
     for (label, table) in labelled(&mut top, "listener", "listener \"tls\" { ... }") {
         listeners.extend(listener::read(label, table, &datacenter, top.errors()));
     }
-    if !top.has("listener") {
+    let files = mesh::settings::sources(&mut top, Path::new(&*sources.main().path));
+    let mesh_settings = mesh::settings::read(&mut top);
+    let gateway = gateway(&mut top);
+    let in_mesh = top.has("gateway") || top.has("source");
+    if in_mesh {
+        mesh::settings::require(&mut top);
+    }
+    if !top.has("listener") && !top.has("gateway") {
         top.missing(
             "listener",
             "expected `listener \"tls\" { address = \"0.0.0.0:443\" }`",
@@ -243,20 +301,32 @@ fn read(sources: &Arc<Sources>, errors: &mut Vec<Diagnostic>) -> Option<Config> 
     }
     top.finish();
 
-    conflicts::listeners(&listeners, errors);
+    let watched = files.iter().map(|source| source.path.clone()).collect();
+    let (mesh, gateway) = if in_mesh {
+        let (mesh, gateway) =
+            mesh::read(sources, &datacenter, mesh_settings, gateway, files, errors);
+        (Some(mesh), gateway)
+    } else {
+        (None, None)
+    };
+
+    conflicts::listeners(&listeners, gateway.as_ref(), errors);
     conflicts::routes(&routes, errors);
     let defaults = listeners
         .iter()
         .filter_map(|listener| listener.default.as_ref());
     conflicts::defaults(defaults.chain(&default), &routes, errors);
     if let Some(metrics) = settings.admin.metrics {
-        conflicts::metrics((metrics, fixed.admin), &listeners, errors);
+        conflicts::metrics((metrics, fixed.admin), &listeners, gateway.as_ref(), errors);
     }
     Some(Config {
         sources: Arc::clone(sources),
         instance,
         datacenter,
         listeners,
+        gateway,
+        mesh,
+        watched,
         routes,
         default,
         limits,
@@ -264,6 +334,23 @@ fn read(sources: &Arc<Sources>, errors: &mut Vec<Diagnostic>) -> Option<Config> 
         settings,
         fixed,
     })
+}
+
+/// The gateway, which may stand once.
+fn gateway(top: &mut Reader<'_, '_>) -> Option<mesh::gateway::Block> {
+    let blocks = labelled(top, "gateway", "gateway \"mesh\" { ... }");
+    if let [((_, first), _), ((_, again), _), ..] = blocks[..] {
+        let message = "there are two gateways";
+        let twice = Diagnostic::new(again, message, "expected one `gateway` block");
+        top.error(twice.also(first, "the first one"));
+    }
+    let mut read = blocks
+        .into_iter()
+        .map(|(label, table)| mesh::gateway::read(label, table, top.errors()));
+    // The others are still checked.
+    let first = read.next().flatten();
+    read.for_each(drop);
+    first
 }
 
 /// A label, its place and the body of a block.

@@ -4,10 +4,13 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::Config;
+use super::mesh::{DefaultPolicy, GatewayConfig, MeshConfig, ModeRules};
 use super::settings;
 use crate::control::snapshot::{
-    AccessLog, Dns, EngineKind, EnginePreference, Health, Limits, LogLevel, SteerMode,
+    AccessLog, Dns, EngineKind, EnginePreference, Health, Limits, LogLevel, Refuse, SteerMode,
 };
+use crate::mesh::Name;
+use crate::mesh::route::DnsDiscovery;
 
 /// One setting in force.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -41,6 +44,12 @@ impl Config {
         report.health(&self.settings.health);
         report.dns(&self.settings.dns);
         report.rest(self);
+        if let Some(mesh) = &self.mesh {
+            report.mesh(mesh);
+        }
+        if let Some(gateway) = &self.gateway {
+            report.gateway(gateway, self.settings.health.panic_percent);
+        }
         report.0
     }
 }
@@ -177,6 +186,53 @@ impl Report {
         self.add("dns.servers", &dns.servers, servers, &usual.servers);
         self.add("dns.min_ttl", &dns.min_ttl, time, &usual.min_ttl);
         self.add("dns.max_ttl", &dns.max_ttl, time, &usual.max_ttl);
+    }
+
+    fn mesh(&mut self, config: &MeshConfig) {
+        let mesh = &config.mesh;
+        let name = |name: &Name| quoted(name.as_str());
+        let text = |text: &std::sync::Arc<str>| quoted(text);
+        self.add("trust_domain", &mesh.trust_domain, text, &"".into());
+        self.add("domain", &mesh.domain, text, &"consul".into());
+        let partition = &mesh.here.partition;
+        self.add("partition", partition, name, &Name::default_name());
+        let primary = &config.primary_datacenter;
+        let here = &mesh.here.datacenter;
+        self.add("primary_datacenter", primary, name, here);
+        let policy = &config.default_intention_policy;
+        let usual = DefaultPolicy::default();
+        self.add("default_intention_policy", policy, word, &usual);
+        let rules = &config.mode_rules;
+        self.add("mode_rules", rules, word, &ModeRules::default());
+        for source in &config.files {
+            let path = |path: &std::path::PathBuf| quoted(&path.to_string_lossy());
+            self.add("source.files", &source.path, path, &"".into());
+        }
+    }
+
+    fn gateway(&mut self, gateway: &GatewayConfig, panic_percent: u8) {
+        let addresses = |addresses: &Vec<std::net::SocketAddr>| {
+            list(addresses.iter().map(|address| quoted(&address.to_string())))
+        };
+        let bound = &gateway.addresses;
+        self.add("gateway.address", bound, addresses, &Vec::new());
+        let refuse = &gateway.refuse;
+        self.add("gateway.refuse", refuse, word, &Refuse::default());
+        let hostnames = |hostnames: &DnsDiscovery| {
+            quoted(match hostnames {
+                DnsDiscovery::StrictDns => "all",
+                DnsDiscovery::LogicalDns => "first",
+            })
+        };
+        let names = &gateway.hostnames;
+        self.add(
+            "gateway.hostnames",
+            names,
+            hostnames,
+            &DnsDiscovery::StrictDns,
+        );
+        let percent = gateway.panic_percent.unwrap_or(panic_percent);
+        self.add("gateway.panic_percent", &percent, plain, &panic_percent);
     }
 
     fn rest(&mut self, config: &Config) {

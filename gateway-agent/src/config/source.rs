@@ -145,10 +145,6 @@ impl Source {
 
 impl Sources {
     /// All files together; keeps every number within 32 bits.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the source of files reads them")
-    )]
     pub(crate) const MOST_BYTES: usize = 1 << 30;
 
     /// Starts with the host's own file.
@@ -159,10 +155,6 @@ impl Sources {
     }
 
     /// Adds a file; answers whether there is room for it.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the source of files reads them")
-    )]
     pub(crate) fn add(&mut self, path: &str, text: String) -> bool {
         let last = self.list.last();
         // One number lies between two texts, so that no end of a span is another's start.
@@ -182,10 +174,6 @@ impl Sources {
     }
 
     /// The other files, in their order.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the source of files reads them")
-    )]
     pub(crate) fn others(&self) -> &[Source] {
         &self.list[1..]
     }

@@ -1,3 +1,124 @@
-//! Consul's formats: service definitions and config entries -> the types of `crate::mesh`.
+//! The mesh in files: Consul's service definitions and config entries, and blocks of our own for
+//! what Consul would know by itself -> the types of `crate::mesh`.
+//!
+//! file (one after the other) -> gathered definitions -> assemble (references, checks, ports) ->
+//! catalog; with the host's own file -> `Mesh`. Everything that is wrong in any file is told at
+//! once. Only `folder` touches the disk.
 
+use std::sync::Arc;
+
+use super::diagnostic::Diagnostic;
+use super::source::Sources;
+use crate::mesh::Mesh;
+use crate::mesh::name::{Locality, Name};
+
+mod assemble;
+mod check;
+mod entry;
+mod fields;
+mod file;
+pub(super) mod folder;
+pub(super) mod gateway;
+mod gathered;
+mod health;
+mod node;
+mod nodes;
+mod peering;
+mod peers;
+mod proxy;
+mod reach;
+mod rules;
+mod scope;
+mod service;
+pub(super) mod settings;
+mod sidecar;
 mod weak;
+
+#[cfg(test)]
+mod tests;
+
+pub use gateway::GatewayConfig;
+pub use settings::{DefaultPolicy, FilesSource, ModeRules};
+
+use assemble::Host;
+use gathered::Gathered;
+use scope::{Realm, Scope};
+use settings::Top;
+
+/// The mesh as configured.
+#[derive(Debug)]
+pub struct MeshConfig {
+    /// What is known of it, and who we are in it.
+    pub mesh: Arc<Mesh>,
+    /// The datacenter whose servers hold the config entries and the certificate authority.
+    pub primary_datacenter: Name,
+    /// What holds where no intention decides.
+    pub default_intention_policy: DefaultPolicy,
+    /// Which precedence of gateway modes holds.
+    pub mode_rules: ModeRules,
+    /// The directories that it is read from.
+    pub files: Vec<FilesSource>,
+}
+
+/// Reads all files but the host's own, and joins them with what that one says. The result means
+/// something only without errors.
+pub(super) fn read(
+    sources: &Sources,
+    datacenter: &str,
+    top: Top,
+    block: Option<gateway::Block>,
+    files: Vec<FilesSource>,
+    errors: &mut Vec<Diagnostic>,
+) -> (MeshConfig, Option<GatewayConfig>) {
+    let here = Locality {
+        datacenter: Name::new(datacenter),
+        partition: top.partition,
+    };
+    let scope = Scope {
+        sources,
+        realm: Realm::Catalog,
+        datacenter: here.datacenter.clone(),
+        partition: here.partition.clone(),
+        fixed_datacenter: None,
+    };
+    let mut gathered = Gathered::default();
+    for source in sources.others() {
+        file::read(source, &scope, &mut gathered, errors);
+    }
+    let primary = settings::primary(
+        top.primary,
+        gathered.primary.take(),
+        &here.datacenter,
+        errors,
+    );
+    let entries = std::mem::take(&mut gathered.entries);
+    let host = Host {
+        sources,
+        here: &here,
+        address: &gateway::host_address(block.as_ref(), &gathered, &here),
+    };
+    let catalog = assemble::catalog(gathered, &entries, &host, errors);
+    let (gateway, listener) = match block {
+        Some(block) => {
+            let (gateway, listener) = block.merge(&catalog, &here, sources, errors);
+            (gateway, Some(listener))
+        }
+        None => (gateway::without_block(&catalog, &here), None),
+    };
+    let mesh = Mesh {
+        here,
+        trust_domain: top.trust_domain.unwrap_or_else(|| "".into()),
+        domain: top.domain,
+        gateway,
+        catalog,
+        entries,
+    };
+    let config = MeshConfig {
+        mesh: Arc::new(mesh),
+        primary_datacenter: primary,
+        default_intention_policy: top.policy,
+        mode_rules: top.rules,
+        files,
+    };
+    (config, listener)
+}

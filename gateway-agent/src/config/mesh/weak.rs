@@ -185,7 +185,7 @@ impl<'r, 's> Reader<'r, 's> {
 
 const EXPECTED_DURATION: &str = "a duration such as \"250ms\", \"5s\" or \"1h30m\"";
 
-fn scalar(value: &Value<'_>) -> Option<String> {
+pub(super) fn scalar(value: &Value<'_>) -> Option<String> {
     match value {
         Value::String(text) => Some(text.to_string()),
         Value::Number(text) => Some((*text).to_owned()),

@@ -1,0 +1,5 @@
+servce { name = "web" }
+config_entries { bootstraps = [] }
+service = "web"
+services = ["web"]
+service "web" { port = 1 }
