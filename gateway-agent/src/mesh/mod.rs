@@ -10,6 +10,8 @@
 
 /// Services, nodes and their checks, as a source tells them.
 pub mod catalog;
+/// Where an instance is reached, and whether it should be.
+mod endpoint;
 /// Config entries.
 pub mod entries;
 /// The filter language of subsets.
