@@ -11,10 +11,6 @@ use super::route::Health;
 ///
 /// Consul: a service's own address beats the WAN address of its node, and a WAN port of 0 is the
 /// service's.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "lists of endpoints are derived from it")
-)]
 pub(in crate::mesh) fn best_address(instance: &Instance, wan: bool) -> (String, u16) {
     let (node, service) = (&instance.node, &instance.service);
     let (address, port) = match service.tagged.get("wan").filter(|_| wan) {
@@ -35,10 +31,6 @@ pub(in crate::mesh) fn best_address(instance: &Instance, wan: bool) -> (String, 
 /// What the checks of an instance and its node say, and its weight, 1 to 128.
 ///
 /// Consul: `only_passing` makes a warning as bad as a critical check; a weight below 1 means down.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "lists of endpoints are derived from it")
-)]
 pub(in crate::mesh) fn health(instance: &Instance, only_passing: bool) -> (Health, u32) {
     let found = |status| instance.checks.iter().any(|check| check.status == status);
     let (warned, critical) = (found(Status::Warning), found(Status::Critical));

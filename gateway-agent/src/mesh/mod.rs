@@ -10,6 +10,8 @@
 
 /// Services, nodes and their checks, as a source tells them.
 pub mod catalog;
+/// How a proxy reaches an upstream.
+pub mod dial;
 /// Where an instance is reached, and whether it should be.
 mod endpoint;
 /// Config entries.
