@@ -1,31 +1,49 @@
 //! Config entries: what operators lay down about services, one type a kind.
 //!
 //! Fields are those of Consul's entries (all editions, 1.8 to 1.22); each entry knows where it
-//! stands. Reading and validating is `config::mesh`'s; what is here is right in itself.
+//! stands. Reading and validating one entry is `config::mesh`'s; what is here is right in itself.
+//! Whether entries fit together is told by [`Entries::check`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::name::{Name, ServiceName};
 
+mod entry;
 /// What peers and partitions may use.
 pub mod exported;
+/// Changes to headers.
+pub mod headers;
+/// What enters the mesh.
+pub mod ingress;
+/// Settings of sidecars.
+pub mod proxy;
 /// Settings of all proxies.
 pub mod proxy_defaults;
 /// Where a service's connections go.
 pub mod resolver;
+/// Where a service's requests go.
+pub mod router;
 /// Settings of one service.
 pub mod service_defaults;
 /// Settings of the mesh.
 pub mod settings;
+/// Shares of a service's requests.
+pub mod splitter;
 /// What terminating gateways link.
 pub mod terminating;
+/// Versions and ciphers of TLS.
+pub mod tls;
 
+pub use entry::{Entry, EntryKind};
 pub use exported::ExportedServices;
+pub use ingress::IngressGateway;
 pub use proxy_defaults::ProxyDefaults;
 pub use resolver::ServiceResolver;
+pub use router::ServiceRouter;
 pub use service_defaults::ServiceDefaults;
 pub use settings::MeshSettings;
+pub use splitter::ServiceSplitter;
 pub use terminating::TerminatingGateway;
 
 /// All config entries.
@@ -37,6 +55,12 @@ pub struct Entries {
     pub service_defaults: BTreeMap<ServiceName, Arc<ServiceDefaults>>,
     /// `service-resolver`.
     pub resolvers: BTreeMap<ServiceName, Arc<ServiceResolver>>,
+    /// `service-router`.
+    pub routers: BTreeMap<ServiceName, Arc<ServiceRouter>>,
+    /// `service-splitter`.
+    pub splitters: BTreeMap<ServiceName, Arc<ServiceSplitter>>,
+    /// `ingress-gateway`.
+    pub ingress: BTreeMap<ServiceName, Arc<IngressGateway>>,
     /// `terminating-gateway`.
     pub terminating: BTreeMap<ServiceName, Arc<TerminatingGateway>>,
     /// `mesh`, by partition.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::proxy::PrioritizeByLocality;
 use crate::control::snapshot::Place;
 use crate::mesh::name::{Name, ServiceName};
 
@@ -25,10 +26,32 @@ pub struct ServiceResolver {
     pub request_timeout: Option<Duration>,
     /// How instances are chosen.
     pub load_balancer: Option<LoadBalancer>,
+    /// Whether near instances come first.
+    pub prioritize_by_locality: PrioritizeByLocality,
     /// Metadata.
     pub meta: BTreeMap<String, String>,
     /// Where it stands.
     pub at: Place,
+}
+
+impl ServiceResolver {
+    /// One that says nothing.
+    #[must_use]
+    pub fn new(service: ServiceName, at: Place) -> Self {
+        Self {
+            service,
+            default_subset: String::new(),
+            subsets: BTreeMap::new(),
+            redirect: None,
+            failover: BTreeMap::new(),
+            connect_timeout: None,
+            request_timeout: None,
+            load_balancer: None,
+            prioritize_by_locality: PrioritizeByLocality::default(),
+            meta: BTreeMap::new(),
+            at,
+        }
+    }
 }
 
 /// A part of a service's instances.
@@ -95,6 +118,8 @@ pub struct LoadBalancer {
     pub choice_count: Option<u32>,
     /// Bounds of the ring.
     pub ring_size: (Option<u64>, Option<u64>),
+    /// What of a request is hashed, in order.
+    pub hash_policies: Vec<HashPolicy>,
     /// Where it stands.
     pub at: Place,
 }
@@ -116,4 +141,37 @@ pub enum LoadPolicy {
     RingHash,
     /// By hash of a request; a mesh gateway sees none and takes its default.
     Maglev,
+}
+
+/// A part of a request that is hashed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashPolicy {
+    /// Which part.
+    pub source: HashSource,
+    /// Whether the later ones are left out once this one is there.
+    pub terminal: bool,
+    /// Where it stands.
+    pub at: Place,
+}
+
+/// What of a request is hashed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashSource {
+    /// The client's address.
+    SourceIp,
+    /// A header.
+    Header(String),
+    /// A query parameter.
+    QueryParameter(String),
+    /// A cookie, which is made where there is none.
+    Cookie {
+        /// Its name.
+        name: String,
+        /// Whether it ends with the browser's session.
+        session: bool,
+        /// How long it lives.
+        ttl: Option<Duration>,
+        /// The path that it is for.
+        path: String,
+    },
 }

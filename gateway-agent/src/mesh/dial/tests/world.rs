@@ -9,9 +9,15 @@ use crate::mesh::catalog::{
     Catalog, Check, GatewayMode, Instance, Kind, Node, Opaque, PeerMeta, Peering, Placed, Proxy,
     Service, Status, TaggedAddress, Upstream, UpstreamKind,
 };
+use crate::mesh::entries::headers::HeaderChanges;
 use crate::mesh::entries::resolver::{Failover, Redirect};
+use crate::mesh::entries::router::{RequestMatch, Retry, RouteDestination, ServiceRoute, Timeout};
 use crate::mesh::entries::service_defaults::{UpstreamConfig, UpstreamConfiguration};
-use crate::mesh::entries::{Entries, ProxyDefaults, ServiceDefaults, ServiceResolver};
+use crate::mesh::entries::splitter::Split;
+use crate::mesh::entries::{
+    Entries, ProxyDefaults, ServiceDefaults, ServiceResolver, ServiceRouter, ServiceSplitter,
+};
+use crate::mesh::intentions::Action;
 use crate::mesh::name::{Locality, Name, ServiceName};
 use crate::mesh::state::Gateway;
 use crate::mesh::{Mesh, entries::resolver::Subset};
@@ -122,28 +128,15 @@ impl World {
     }
 
     pub(super) fn proxy_defaults(&mut self, mode: GatewayMode) {
-        let entry = ProxyDefaults {
-            partition: Name::default_name(),
-            config: Opaque::default(),
-            mesh_gateway: says(mode, 60),
-            meta: BTreeMap::new(),
-            at: place(60),
-        };
+        let mut entry = ProxyDefaults::new(Name::default_name(), place(60));
+        entry.mesh_gateway = says(mode, 60);
         let entries = &mut self.entries.proxy_defaults;
         entries.insert(Name::default_name(), Arc::new(entry));
     }
 
     pub(super) fn defaults(&mut self, service: &str) -> &mut ServiceDefaults {
         let service = ServiceName::plain(service);
-        let empty = ServiceDefaults {
-            service: service.clone(),
-            protocol: String::new(),
-            mesh_gateway: None,
-            external_sni: String::new(),
-            upstream_config: None,
-            meta: BTreeMap::new(),
-            at: place(50),
-        };
+        let empty = ServiceDefaults::new(service.clone(), place(50));
         let entries = &mut self.entries.service_defaults;
         Arc::make_mut(entries.entry(service).or_insert_with(|| Arc::new(empty)))
     }
@@ -154,20 +147,62 @@ impl World {
 
     pub(super) fn resolver(&mut self, service: &str) -> &mut ServiceResolver {
         let service = ServiceName::plain(service);
-        let empty = ServiceResolver {
-            service: service.clone(),
-            default_subset: String::new(),
-            subsets: BTreeMap::new(),
-            redirect: None,
-            failover: BTreeMap::new(),
-            connect_timeout: None,
-            request_timeout: None,
-            load_balancer: None,
-            meta: BTreeMap::new(),
-            at: place(40),
-        };
+        let empty = ServiceResolver::new(service.clone(), place(40));
         let entries = &mut self.entries.resolvers;
         Arc::make_mut(entries.entry(service).or_insert_with(|| Arc::new(empty)))
+    }
+
+    /// Parts of a service: service, subset, hundredths of a per cent.
+    pub(super) fn split(&mut self, service: &str, parts: &[(&str, &str, u32)]) {
+        let service = ServiceName::plain(service);
+        let splits = parts.iter().map(|(to, subset, weight)| Split {
+            weight: *weight,
+            service: (*to).into(),
+            subset: (*subset).into(),
+            namespace: Name::default(),
+            partition: Name::default(),
+            request_headers: HeaderChanges::default(),
+            response_headers: HeaderChanges::default(),
+            at: place(44),
+        });
+        let splitter = ServiceSplitter {
+            service: service.clone(),
+            splits: splits.collect(),
+            meta: BTreeMap::new(),
+            at: place(44),
+        };
+        let entries = &mut self.entries.splitters;
+        entries.insert(service, Arc::new(splitter));
+    }
+
+    /// One route of a service that leads to another one.
+    pub(super) fn route(&mut self, service: &str, to: &str) {
+        let service = ServiceName::plain(service);
+        let destination = RouteDestination {
+            service: to.into(),
+            subset: String::new(),
+            namespace: Name::default(),
+            partition: Name::default(),
+            prefix_rewrite: String::new(),
+            request_timeout: Timeout::Usual,
+            idle_timeout: Timeout::Usual,
+            retry: Retry::default(),
+            request_headers: HeaderChanges::default(),
+            response_headers: HeaderChanges::default(),
+            at: place(45),
+        };
+        let route = ServiceRoute {
+            matches: RequestMatch::default(),
+            destination: Some(destination),
+            at: place(45),
+        };
+        let router = ServiceRouter {
+            service: service.clone(),
+            routes: vec![route],
+            meta: BTreeMap::new(),
+            at: place(45),
+        };
+        self.entries.routers.insert(service, Arc::new(router));
     }
 
     /// The instance on a node.
@@ -211,15 +246,7 @@ pub(super) fn upstream(destination: &str, datacenter: &str) -> Upstream {
 }
 
 pub(super) fn upstream_settings(service: &str) -> UpstreamConfig {
-    UpstreamConfig {
-        service: ServiceName::plain(service),
-        peer: Name::default(),
-        protocol: String::new(),
-        connect_timeout_ms: None,
-        limits: None,
-        mesh_gateway: None,
-        at: place(51),
-    }
+    UpstreamConfig::new(ServiceName::plain(service), place(51))
 }
 
 /// Another target: `service`, `datacenter`, `peer`; empty ones as it was.
