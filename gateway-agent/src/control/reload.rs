@@ -1,5 +1,7 @@
 //! Reload: the task that owns all change.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -46,13 +48,13 @@ pub(super) async fn start(
         return Err(shared.errors("the control path was started before".to_owned()));
     };
     // Before the first look at the names: what changes from here on is noticed.
-    let watch = Watch::start(&shared.path)
+    let first = shared.current.load_full();
+    let watch = Watch::start(&shared.path, &first.watched)
         .inspect_err(|error| {
             tracing::warn!(%error, "the configuration is not watched; reload by SIGHUP or command");
         })
         .ok();
     let resolver = Resolver::start();
-    let first = shared.current.load_full();
     resolver.follow(&first).within(PATIENCE).await;
     publish(&mut *publisher, &shared.current, &first).map_err(|why| shared.errors(why))?;
     log_in_force(&first);
@@ -60,9 +62,11 @@ pub(super) async fn start(
         shared: Arc::clone(shared),
         publisher,
         resolver,
+        watched: first.watched.clone(),
+        watch,
     };
     Ok(Running {
-        task: tokio::spawn(reloader.run(inbox, watch)),
+        task: tokio::spawn(reloader.run(inbox)),
     })
 }
 
@@ -70,14 +74,17 @@ struct Reloader {
     shared: Arc<Shared>,
     publisher: Box<dyn Publisher>,
     resolver: Resolver,
+    /// Folders beside the file's that are watched.
+    watched: Vec<PathBuf>,
+    watch: Option<Watch>,
 }
 
 impl Reloader {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Order>, mut watch: Option<Watch>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
         let mut quiet_at: Option<Instant> = None;
         loop {
             let changed = async {
-                match &mut watch {
+                match &mut self.watch {
                     Some(watch) => watch.changed().await,
                     None => std::future::pending().await,
                 }
@@ -85,15 +92,46 @@ impl Reloader {
             tokio::select! {
                 order = inbox.recv() => {
                     let Some(reply) = order else { return };
+                    let (outcome, again) = self.watched_reload().await;
+                    quiet_at = again.then(|| Instant::now() + QUIET).or(quiet_at);
                     // Whoever asked may have gone; the outcome is in `last_reload` as well.
-                    drop(reply.send(self.reload().await));
+                    drop(reply.send(outcome));
                 }
                 () = changed => quiet_at = Some(Instant::now() + QUIET),
                 () = sleep_until(quiet_at.unwrap_or_else(Instant::now)), if quiet_at.is_some() => {
-                    quiet_at = None;
-                    drop(self.reload().await);
+                    let (_, again) = self.watched_reload().await;
+                    quiet_at = again.then(|| Instant::now() + QUIET);
                 }
             }
+        }
+    }
+
+    /// Reloads under a watch that began before it looked at the files. Folders that were read and
+    /// not watched are watched from now on. Answers whether they are to be looked at again, in case
+    /// they changed in between.
+    async fn watched_reload(&mut self) -> (Result<u64, ConfigErrors>, bool) {
+        self.watch_again();
+        let outcome = self.reload().await;
+        let mut wanted = self.shared.current.load().watched.clone();
+        if let Err(errors) = &outcome {
+            // Whoever mends a file that was refused must not have to touch the main one.
+            wanted.extend(folders(errors, &self.shared.path));
+        }
+        let other = wanted != self.watched;
+        if other {
+            self.watched = wanted;
+            self.watch_again();
+        }
+        // What was refused would only be told twice.
+        let again = other && outcome.is_ok();
+        (outcome, again)
+    }
+
+    /// Begins the watch anew; the old one goes on where that fails.
+    fn watch_again(&mut self) {
+        match Watch::start(&self.shared.path, &self.watched) {
+            Ok(watch) => self.watch = Some(watch),
+            Err(error) => tracing::warn!(%error, "watch the configuration"),
         }
     }
 
@@ -158,6 +196,16 @@ async fn read(
         Ok(outcome) => outcome,
         Err(error) => Err(shared.errors(format!("cannot read the configuration: {error}"))),
     }
+}
+
+/// The folders of files with errors, other than the main file's.
+fn folders(errors: &ConfigErrors, main: &Path) -> BTreeSet<PathBuf> {
+    errors
+        .items()
+        .map(|error| PathBuf::from(error.file))
+        .filter(|file| file != main)
+        .filter_map(|file| file.parent().map(Path::to_owned))
+        .collect()
 }
 
 fn log_in_force(snapshot: &Snapshot) {
