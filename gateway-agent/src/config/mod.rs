@@ -27,7 +27,7 @@ mod value;
 
 pub use diagnostic::{ConfigErrors, ErrorItem};
 pub use listener::{DefaultConfig, ListenerConfig};
-pub use mesh::{DefaultPolicy, FilesSource, GatewayConfig, MeshConfig, ModeRules};
+pub use mesh::{FilesSource, GatewayConfig, MeshConfig};
 pub use report::Setting;
 pub use route::RouteConfig;
 pub use source::{Sources, Span};

@@ -4,12 +4,14 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::Config;
-use super::mesh::{DefaultPolicy, GatewayConfig, MeshConfig, ModeRules};
+use super::mesh::{GatewayConfig, MeshConfig};
 use super::settings;
 use crate::control::snapshot::{
     AccessLog, Dns, EngineKind, EnginePreference, Health, Limits, LogLevel, Refuse, SteerMode,
 };
 use crate::mesh::Name;
+use crate::mesh::dial::ModeRules;
+use crate::mesh::intentions::Action;
 use crate::mesh::route::DnsDiscovery;
 
 /// One setting in force.
@@ -199,10 +201,10 @@ impl Report {
         let primary = &config.primary_datacenter;
         let here = &mesh.here.datacenter;
         self.add("primary_datacenter", primary, name, here);
-        let policy = &config.default_intention_policy;
-        let usual = DefaultPolicy::default();
+        let policy = &config.mesh.default_intention;
+        let usual = Action::Deny;
         self.add("default_intention_policy", policy, word, &usual);
-        let rules = &config.mode_rules;
+        let rules = &config.mesh.mode_rules;
         self.add("mode_rules", rules, word, &ModeRules::default());
         for source in &config.files {
             let path = |path: &std::path::PathBuf| quoted(&path.to_string_lossy());

@@ -23,6 +23,8 @@ pub mod mesh;
 pub mod policy;
 /// The order in which a snapshot takes effect.
 pub mod publish;
+/// Questions about the mesh.
+pub mod questions;
 mod reload;
 mod resolve;
 /// Server name -> route.

@@ -22,6 +22,8 @@ pub mod filter;
 pub mod intentions;
 /// Names of things in a mesh, which ignore case.
 pub mod name;
+/// May one service connect to another.
+pub mod permit;
 /// What a mesh gateway must do, route by route.
 pub mod route;
 /// Server names.

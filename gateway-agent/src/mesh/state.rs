@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::catalog::{Catalog, Opaque, TaggedAddress};
+use super::dial::ModeRules;
 use super::entries::Entries;
+use super::intentions::{Action, Intentions};
 use super::name::{Locality, ServiceName};
 use crate::control::snapshot::Place;
 
@@ -23,6 +25,33 @@ pub struct Mesh {
     pub catalog: Catalog,
     /// Config entries.
     pub entries: Entries,
+    /// What holds where no intention does.
+    pub default_intention: Action,
+    /// Which precedence of gateway modes holds.
+    pub mode_rules: ModeRules,
+}
+
+impl Mesh {
+    /// Its intentions, ranked.
+    #[must_use]
+    pub fn intentions(&self) -> Intentions {
+        let entries: Vec<_> = self.entries.intentions.values().map(Arc::clone).collect();
+        Intentions::new(&entries, self.default_intention)
+    }
+
+    /// Whether a service is registered anywhere, or imported from a peer.
+    #[must_use]
+    pub fn knows(&self, service: &ServiceName) -> bool {
+        let here = self.catalog.localities.values().any(|census| {
+            census.connect.contains_key(service)
+                || census
+                    .all
+                    .iter()
+                    .any(|instance| instance.service_name() == *service)
+        });
+        let mut imported = self.catalog.imported.keys();
+        here || imported.any(|(_, imported)| imported == service)
+    }
 }
 
 /// The mesh gateway that culvert is: its registration.

@@ -38,7 +38,7 @@ mod weak;
 mod tests;
 
 pub use gateway::GatewayConfig;
-pub use settings::{DefaultPolicy, FilesSource, ModeRules};
+pub use settings::FilesSource;
 
 use assemble::Host;
 use gathered::Gathered;
@@ -52,10 +52,6 @@ pub struct MeshConfig {
     pub mesh: Arc<Mesh>,
     /// The datacenter whose servers hold the config entries and the certificate authority.
     pub primary_datacenter: Name,
-    /// What holds where no intention decides.
-    pub default_intention_policy: DefaultPolicy,
-    /// Which precedence of gateway modes holds.
-    pub mode_rules: ModeRules,
     /// The directories that it is read from.
     pub files: Vec<FilesSource>,
 }
@@ -112,12 +108,12 @@ pub(super) fn read(
         gateway,
         catalog,
         entries,
+        default_intention: top.policy,
+        mode_rules: top.rules,
     };
     let config = MeshConfig {
         mesh: Arc::new(mesh),
         primary_datacenter: primary,
-        default_intention_policy: top.policy,
-        mode_rules: top.rules,
         files,
     };
     (config, listener)

@@ -9,6 +9,8 @@ use crate::config::labelled;
 use crate::config::reader::Reader;
 use crate::config::source::Span;
 use crate::config::value;
+use crate::mesh::dial::ModeRules;
+use crate::mesh::intentions::Action;
 use crate::mesh::name::Name;
 
 /// Settings of the mesh at the top of the host's file.
@@ -17,31 +19,8 @@ pub(in crate::config) struct Top {
     pub(super) domain: Arc<str>,
     pub(super) partition: Name,
     pub(super) primary: Option<(Name, Span)>,
-    pub(super) policy: DefaultPolicy,
+    pub(super) policy: Action,
     pub(super) rules: ModeRules,
-}
-
-/// What holds where no intention decides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DefaultPolicy {
-    /// Connections are allowed.
-    Allow,
-    /// Connections are denied.
-    #[default]
-    Deny,
-}
-
-/// Which order of precedence holds for the modes of mesh gateways.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub enum ModeRules {
-    /// That of Consul 1.8 to 1.13.
-    #[serde(rename = "1.8")]
-    V1_8,
-    /// That of Consul 1.14 and later.
-    #[default]
-    #[serde(rename = "1.14")]
-    V1_14,
 }
 
 /// A directory of files.
@@ -66,15 +45,12 @@ pub(in crate::config) fn read(top: &mut Reader<'_, '_>) -> Top {
         primary: top.name("primary_datacenter"),
         policy: top
             .word("default_intention_policy", POLICIES)
-            .unwrap_or_default(),
+            .unwrap_or(Action::Deny),
         rules: top.word("mode_rules", RULES).unwrap_or_default(),
     }
 }
 
-const POLICIES: &[(&str, DefaultPolicy)] = &[
-    ("deny", DefaultPolicy::Deny),
-    ("allow", DefaultPolicy::Allow),
-];
+const POLICIES: &[(&str, Action)] = &[("deny", Action::Deny), ("allow", Action::Allow)];
 
 const RULES: &[(&str, ModeRules)] = &[("1.14", ModeRules::V1_14), ("1.8", ModeRules::V1_8)];
 

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::config::{Config, DefaultPolicy, ModeRules};
+use crate::config::Config;
 use crate::mesh::Mesh;
 use crate::mesh::catalog::{GatewayMode, Instance, Kind, Status};
+use crate::mesh::dial::ModeRules;
+use crate::mesh::intentions::Action;
 use crate::mesh::name::{Locality, Name, ServiceName};
 use crate::mesh::route::DnsDiscovery;
 
@@ -255,8 +257,8 @@ fn a_gateway_is_its_block_over_its_registration() {
     assert_eq!(listener.addresses.len(), 2);
     assert_eq!(listener.hostnames, DnsDiscovery::LogicalDns);
     assert_eq!(listener.panic_percent, Some(0));
-    assert_eq!(mesh.default_intention_policy, DefaultPolicy::Allow);
-    assert_eq!(mesh.mode_rules, ModeRules::V1_8);
+    assert_eq!(mesh.mesh.default_intention, Action::Allow);
+    assert_eq!(mesh.mesh.mode_rules, ModeRules::V1_8);
     assert_eq!(&*mesh.mesh.domain, "mesh");
 }
 

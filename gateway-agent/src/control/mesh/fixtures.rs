@@ -75,6 +75,8 @@ pub(crate) fn mesh() -> Arc<Mesh> {
         gateway,
         catalog: Default::default(),
         entries: Default::default(),
+        default_intention: crate::mesh::intentions::Action::Deny,
+        mode_rules: Default::default(),
     })
 }
 

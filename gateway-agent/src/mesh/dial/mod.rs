@@ -60,12 +60,14 @@ pub enum Downstream<'a> {
 }
 
 /// Which precedence of gateway modes holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub enum ModeRules {
     /// That of 1.8 to 1.13, where `upstream_config` says nothing of modes.
+    #[serde(rename = "1.8")]
     V1_8,
     /// That of 1.14 and later.
     #[default]
+    #[serde(rename = "1.14")]
     V1_14,
 }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::intentions::ServiceIntentions;
 use super::name::{Name, ServiceName};
 
 mod entry;
@@ -61,6 +62,8 @@ pub struct Entries {
     pub splitters: BTreeMap<ServiceName, Arc<ServiceSplitter>>,
     /// `ingress-gateway`.
     pub ingress: BTreeMap<ServiceName, Arc<IngressGateway>>,
+    /// `service-intentions`, by destination.
+    pub intentions: BTreeMap<ServiceName, Arc<ServiceIntentions>>,
     /// `terminating-gateway`.
     pub terminating: BTreeMap<ServiceName, Arc<TerminatingGateway>>,
     /// `mesh`, by partition.

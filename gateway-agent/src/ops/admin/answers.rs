@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::Admin;
 use crate::control;
+use crate::control::questions::{self, Answer, IntentionQuestion, UpstreamQuestion};
 use crate::ops::{metrics, view};
 
 /// `GET /health`: the agent answers, so it lives.
@@ -96,6 +97,26 @@ pub(super) async fn explain(
     let snapshot = admin.control.snapshot();
     let chain = control::explain::explain(&snapshot, &query.name, from, listener, Instant::now());
     Ok(Json(chain.into()))
+}
+
+/// `GET /explain/upstream?service=&upstream=[&proxy=][&datacenter=][&peer=]`.
+pub(super) async fn explain_upstream(
+    State(admin): State<Admin>,
+    query: Result<Query<UpstreamQuestion>, QueryRejection>,
+) -> Result<Json<Answer>, Refused> {
+    let Query(question) = query.map_err(|error| Refused::bad(error.body_text()))?;
+    let answer = questions::upstream(&admin.control.snapshot(), &question);
+    answer.map(Json).map_err(Refused::bad)
+}
+
+/// `GET /explain/intention?from=&to=[&peer=][&method=][&path=][&headers=]`.
+pub(super) async fn explain_intention(
+    State(admin): State<Admin>,
+    query: Result<Query<IntentionQuestion>, QueryRejection>,
+) -> Result<Json<Answer>, Refused> {
+    let Query(question) = query.map_err(|error| Refused::bad(error.body_text()))?;
+    let answer = questions::intention(&admin.control.snapshot(), &question);
+    answer.map(Json).map_err(Refused::bad)
 }
 
 /// `POST /reload`: 422 when the new configuration is not taken.

@@ -100,6 +100,8 @@ fn full(admin: Admin) -> Router {
         .route("/routes", get(answers::routes))
         .route("/connections", get(answers::connections))
         .route("/explain", get(answers::explain))
+        .route("/explain/upstream", get(answers::explain_upstream))
+        .route("/explain/intention", get(answers::explain_intention))
         .route("/reload", post(answers::reload))
         .route("/drain", post(answers::drain))
         .route(

@@ -98,6 +98,8 @@ impl World {
             },
             catalog,
             entries: self.entries.clone(),
+            default_intention: Action::Deny,
+            mode_rules: ModeRules::V1_14,
         }
     }
 

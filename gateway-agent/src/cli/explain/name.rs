@@ -1,38 +1,18 @@
-//! `culvert explain`: why a connection to a server name goes where it goes.
+//! Where a connection to a server name goes: each step, what was found, where it is configured.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
-use clap::Args;
-
-use super::output::{json, print, visible};
-use super::{Agent, AgentOrFile, Failure, format};
+use super::Explain;
+use crate::cli::output::{json, print, visible};
+use crate::cli::{Agent, Failure, format};
 use crate::control::Snapshot;
 use crate::control::explain::explain;
 use crate::ops::view::{Endpoint, Explanation, Step};
 
-/// What to explain
-#[derive(Debug, Args)]
-pub(super) struct Explain {
-    /// The server name of the hello; "" for a hello without one
-    name: String,
-    /// The client's address; without it, access by source is not judged
-    #[arg(long, value_name = "IP")]
-    from: Option<IpAddr>,
-    /// The listener it arrives at; without it, the first one
-    #[arg(long, value_name = "NAME")]
-    listener: Option<String>,
-    /// Print exactly what the agent says
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    target: AgentOrFile,
-}
-
-pub(super) fn run(arguments: &Explain) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Explain, name: &str) -> Result<(), Failure> {
     let (body, explanation) = match arguments.target.snapshot()? {
-        Some(snapshot) => of_file(&snapshot, arguments),
-        None => of_agent(&arguments.target.agent, arguments)?,
+        Some(snapshot) => of_file(&snapshot, arguments, name),
+        None => of_agent(&arguments.target.agent, arguments, name)?,
     };
     print(&if arguments.json {
         body
@@ -47,9 +27,9 @@ pub(super) fn run(arguments: &Explain) -> Result<(), Failure> {
     }
 }
 
-fn of_agent(agent: &Agent, asked: &Explain) -> Result<(String, Explanation), Failure> {
+fn of_agent(agent: &Agent, asked: &Explain, name: &str) -> Result<(String, Explanation), Failure> {
     let from = asked.from.map(|from| from.to_string());
-    let mut query = vec![("name", asked.name.as_str())];
+    let mut query = vec![("name", name)];
     query.extend(from.as_deref().map(|from| ("from", from)));
     query.extend(
         asked
@@ -62,9 +42,9 @@ fn of_agent(agent: &Agent, asked: &Explain) -> Result<(String, Explanation), Fai
     Ok((reply.body, explanation))
 }
 
-fn of_file(snapshot: &Snapshot, asked: &Explain) -> (String, Explanation) {
+fn of_file(snapshot: &Snapshot, asked: &Explain, name: &str) -> (String, Explanation) {
     let listener = asked.listener.as_deref();
-    let chain = explain(snapshot, &asked.name, asked.from, listener, Instant::now());
+    let chain = explain(snapshot, name, asked.from, listener, Instant::now());
     let explanation = Explanation::from(chain);
     (json(&explanation), explanation)
 }
