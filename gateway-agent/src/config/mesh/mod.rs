@@ -27,6 +27,7 @@ mod peering;
 mod peers;
 mod proxy;
 mod reach;
+mod registration;
 mod rules;
 mod scope;
 mod service;
@@ -87,11 +88,15 @@ pub(super) fn read(
         &here.datacenter,
         errors,
     );
+    let address = registration::host_address(block.as_ref(), &gathered, &here);
+    if let Some(block) = &block {
+        block.register(&mut gathered, &here);
+    }
     let entries = std::mem::take(&mut gathered.entries);
     let host = Host {
         sources,
         here: &here,
-        address: &gateway::host_address(block.as_ref(), &gathered, &here),
+        address: &address,
     };
     let catalog = assemble::catalog(gathered, &entries, &host, errors);
     let (gateway, listener) = match block {
@@ -99,7 +104,7 @@ pub(super) fn read(
             let (gateway, listener) = block.merge(&catalog, &here, sources, errors);
             (gateway, Some(listener))
         }
-        None => (gateway::without_block(&catalog, &here), None),
+        None => (registration::without_block(&catalog, &here), None),
     };
     let mesh = Mesh {
         here,

@@ -115,7 +115,7 @@ fn gateway(draft: &Draft, kind: Kind, errors: &mut Vec<Diagnostic>) {
 
 fn port(draft: &Draft, kind: Kind, errors: &mut Vec<Diagnostic>) {
     let path = draft.socket_path && kind == Kind::ConnectProxy;
-    if draft.port == 0 && !path {
+    if draft.port == 0 && !path && !draft.port_unreadable {
         let message = format!("a {} has no port", kind.label());
         let expected = "expected `port = 8443` or whatever it listens at";
         errors.push(Diagnostic::new(draft.at, message, expected));

@@ -32,6 +32,8 @@ pub(super) struct Draft {
     pub(super) address: String,
     pub(super) address_at: Option<Span>,
     pub(super) port: u16,
+    /// Whether something stands there that is no port, which is told.
+    pub(super) port_unreadable: bool,
     pub(super) socket_path: bool,
     pub(super) ports_at: Option<Span>,
     pub(super) meta: BTreeMap<String, String>,
@@ -127,6 +129,7 @@ impl Draft {
         };
         let id = reader.text("id").filter(|(id, _)| !id.is_empty());
         let name = reader.name("name");
+        let port = reader.weak_number("port", 0..=65_535);
         let address_at = reader.all("address").next().map(|item| item.value.at);
         let mut draft = Self {
             kind,
@@ -142,7 +145,8 @@ impl Draft {
                 .collect(),
             address: reader.host("address"),
             address_at,
-            port: reader.port("port"),
+            port: port.unwrap_or_default(),
+            port_unreadable: port.is_none() && reader.has("port"),
             socket_path: reader
                 .text("socket_path")
                 .is_some_and(|(path, _)| !path.is_empty()),

@@ -263,6 +263,63 @@ fn a_gateway_is_its_block_over_its_registration() {
 }
 
 #[test]
+fn a_block_is_the_registration_where_no_file_has_one() {
+    let block = "gateway \"mesh\" { address = [\"[::]:8443\", \"[fd00:1::1]:8444\"]
+        wan_address = \"203.0.113.1:443\" id = \"gw-1\" meta { tier = \"a\" } }";
+    let alone = mesh(block, "");
+    let [own] = alone.catalog.gateways(&alone.here) else {
+        panic!("one gateway");
+    };
+    let service = &own.service;
+    assert_eq!(
+        (&*service.id, &*service.name.to_string()),
+        ("gw-1", "mesh-gateway")
+    );
+    assert_eq!((&*service.address, service.port), ("fd00:1::1", 8444));
+    assert_eq!(service.tagged, alone.gateway.tagged);
+    assert_eq!(service.tagged["wan"].port, 443);
+    assert_eq!(own.at.to_string(), "culvert.hcl:4:9");
+    // Nobody could dial it.
+    let nowhere = mesh("gateway \"mesh\" { address = \"0.0.0.0:1\" }", "");
+    assert!(nowhere.catalog.gateways(&nowhere.here).is_empty());
+    assert_eq!((&*nowhere.gateway.address, nowhere.gateway.port), ("", 1));
+    // A file has one.
+    let both = mesh(
+        "gateway \"mesh\" { address = \"10.1.0.1:8443\" }",
+        TWO_GATEWAYS,
+    );
+    assert_eq!(both.catalog.gateways(&both.here).len(), 2);
+}
+
+#[test]
+fn json_in_camel_case_means_what_hcl_in_snake_case_does() {
+    let hcl = "service { name = \"web\" id = \"w\" port = 80 tags = [\"a\"] meta { v = \"1\" }
+        weights { passing = 3 warning = 2 } tagged_addresses { wan { address = \"::1\" port = 1 } }
+        check { id = \"c\" http = \"http://[::1]/\" status = \"warning\" }
+        connect { sidecar_service { port = 21 proxy { mesh_gateway { mode = \"local\" }
+          config { protocol = \"http\" } upstreams { destination_name = \"db\" datacenter = \"dc2\"
+          local_bind_port = 9 destination_type = \"service\" config { a = [1, { b = true }] } } } } } }";
+    let json = r#"{"Service": {"Name": "web", "ID": "w", "Port": "80", "Tags": "a", "Meta": {"v": 1},
+        "Weights": {"Passing": 3, "Warning": "2"}, "TaggedAddresses": {"wan": {"Address": "::1", "Port": 1}},
+        "Checks": [{"CheckID": "c", "HTTP": "http://[::1]/", "Status": "warning"}],
+        "Connect": {"SidecarService": {"Port": 21, "Proxy": {"MeshGateway": {"Mode": "local"},
+          "Config": {"protocol": "http"}, "Upstreams": [{"DestinationName": "db", "Datacenter": "dc2",
+          "LocalBindPort": 9, "DestinationType": "service", "Config": {"a": [1, {"b": true}]}}]}}}}}"#;
+    let read = |path: &str, text: &str| {
+        let main = ("culvert.hcl", format!("{TOP}{GATEWAY}"));
+        let files = vec![(path.to_owned(), text.to_owned())];
+        let config = Config::parse_all(main, files).map_err(|errors| errors.to_string());
+        let shown = format!("{:#?}", config.unwrap().mesh.unwrap().mesh.catalog);
+        let lines = shown.lines().map(str::trim_start).filter(|line| {
+            let place = ["file:", "line:", "column:"];
+            !place.iter().any(|key| line.starts_with(key))
+        });
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(read("a.hcl", hcl), read("a.json", json));
+}
+
+#[test]
 fn a_gateway_without_an_address_binds_that_of_its_registration() {
     let by_id = config(
         "gateway \"mesh\" { id = \"two\" expose_servers = true }",
