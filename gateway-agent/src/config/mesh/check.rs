@@ -64,13 +64,12 @@ pub(super) fn read(
             .name("node")
             .map_or(Home::Nowhere, |(name, at)| Home::Named(name, at)),
     };
-    let datacenter = match owner {
-        Owner::Free => reader.name("datacenter").map(|(name, _)| name),
-        _ => None,
-    };
     let mut locality = scope.locality();
-    if let Some(datacenter) = datacenter {
-        locality.datacenter = datacenter;
+    if matches!(owner, Owner::Free) {
+        let own = reader.name("datacenter");
+        locality.datacenter = own.map_or(locality.datacenter, |(name, _)| name);
+        let own = reader.name("partition");
+        locality.partition = own.map_or(locality.partition, |(name, _)| name);
     }
     let alias = alias(&mut reader);
     reader.ignored(CONSULS);

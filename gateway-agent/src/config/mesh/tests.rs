@@ -153,12 +153,23 @@ fn the_checks_of_a_node_are_those_of_its_services() {
         "node \"n\" { address = \"fd00::2\" check { name = \"disk\" status = \"warning\" }
            service { name = \"a\" } service { name = \"b\" } }
          node \"m\" { address = \"10.1.0.4\" maintenance = true service { name = \"c\" } }
+         node \"n\" { partition = \"blue\" address = \"fd00::3\" service { name = \"d\" } }
+         check { node = \"n\" partition = \"blue\" id = \"x\" status = \"critical\" }
          check { node = \"N\" service_id = \"B\" id = \"up\" status = \"critical\" output = \"no\" }",
     );
     let status = |id| worst(instance(&mesh, id));
     assert_eq!(status("a"), Status::Warning);
     assert_eq!(status("b"), Status::Critical);
     assert_eq!(status("c"), Status::Critical);
+    let blue = Locality {
+        partition: "blue".into(),
+        ..mesh.here.clone()
+    };
+    let elsewhere = &mesh.catalog.localities[&blue].all[0];
+    assert_eq!(
+        (worst(elsewhere), elsewhere.checks.len()),
+        (Status::Critical, 1)
+    );
     assert_eq!(instance(&mesh, "c").checks[0].id, "_node_maintenance");
 }
 
