@@ -294,7 +294,7 @@ impl Cluster {
         let untried = |at: &usize| !ask.tried.contains(&members.list[*at].address);
         let up = |at: &usize| !members.list[*at].is_down();
         let usable = |at: &usize| up(at) && !members.list[*at].is_ejected(ask.now);
-        let all = 0..members.list.len();
+        let mut all = 0..members.list.len();
 
         let best: Vec<usize> = all.clone().filter(usable).collect();
         let panic = health::is_panic(&self.spec.health, best.len(), members.list.len());
@@ -311,7 +311,7 @@ impl Cluster {
             .collect();
         if !pool.is_empty() {
             Ok((pool, true))
-        } else if panic || all.clone().any(|at| up(&at)) {
+        } else if panic || all.any(|at| up(&at)) {
             Err(NoEndpoint::AllTried)
         } else {
             Err(NoEndpoint::AllDown)

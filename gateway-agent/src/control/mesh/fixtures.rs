@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Derived, GatewayListener, MeshPart};
+use super::{GatewayListener, MeshPart};
 use crate::control::policy::Access;
 use crate::control::snapshot::{Place, Refuse};
 use crate::mesh::route::{
@@ -84,10 +84,8 @@ pub(crate) fn mesh() -> Arc<Mesh> {
 pub(crate) fn part(routes: impl IntoIterator<Item = Arc<MeshRoute>>) -> MeshPart {
     MeshPart {
         mesh: mesh(),
-        derived: Derived::of(
-            routes.into_iter().collect(),
-            vec!["db has no instance".into()],
-        ),
+        routes: routes.into_iter().collect(),
+        notes: vec!["db has no instance".into()],
         listener: GatewayListener {
             name: "mesh".into(),
             addresses: vec![

@@ -23,38 +23,14 @@ use crate::mesh::{Locality, Mesh};
 pub struct MeshPart {
     /// What is known of the mesh.
     pub mesh: Arc<Mesh>,
-    /// What it asks for.
-    pub derived: Derived,
+    /// The routes that it asks for, sorted by name, each name once.
+    pub routes: Vec<Arc<MeshRoute>>,
+    /// What an operator should know of their derivation.
+    pub notes: Vec<String>,
     /// Where its connections come in.
     pub listener: GatewayListener,
     /// Overrides the panic share of the configuration for all routes of the mesh.
     pub panic_percent: Option<u8>,
-}
-
-/// What a mesh asks for.
-#[derive(Clone, Debug, Default)]
-pub struct Derived {
-    routes: Vec<Arc<MeshRoute>>,
-    notes: Vec<String>,
-}
-
-impl Derived {
-    /// Takes routes, sorted by name, each name once, and what an operator should know.
-    #[must_use]
-    pub fn of(routes: Vec<Arc<MeshRoute>>, notes: Vec<String>) -> Self {
-        Self { routes, notes }
-    }
-
-    /// The routes, sorted by name.
-    pub fn routes(&self) -> impl ExactSizeIterator<Item = &Arc<MeshRoute>> {
-        self.routes.iter()
-    }
-
-    /// What an operator should know.
-    #[must_use]
-    pub fn notes(&self) -> &[String] {
-        &self.notes
-    }
 }
 
 /// The listener of a mesh gateway.
@@ -79,8 +55,8 @@ pub struct GatewayListener {
 pub struct MeshState {
     /// What is known of the mesh.
     pub mesh: Arc<Mesh>,
-    /// What it asks for.
-    pub derived: Derived,
+    /// What an operator should know of the derivation of its routes.
+    pub notes: Vec<String>,
     /// What it asks for and does not get, because a `route` block has the same name. Sorted by name.
     pub shadowed: Vec<Arc<MeshRoute>>,
 }
@@ -99,7 +75,7 @@ impl MeshState {
     /// for, and of endpoints that were left out of `routes`.
     #[must_use]
     pub fn notes(&self, routes: &RouteTable) -> Vec<String> {
-        let derived = self.derived.notes().iter().map(ToString::to_string);
+        let derived = self.notes.iter().cloned();
         let shadowed = self.shadowed.iter().map(|route| {
             let (name, role) = (&route.name, route.role);
             format!("{name}: a route block stands in place of the mesh's {role} route")
@@ -142,7 +118,7 @@ impl Terms {
     ) -> MeshState {
         let taken: HashSet<Arc<str>> = routes.iter().map(|route| Arc::clone(&route.name)).collect();
         let mut shadowed = Vec::new();
-        for wanted in part.derived.routes() {
+        for wanted in &part.routes {
             if taken.contains(&wanted.name) {
                 shadowed.push(Arc::clone(wanted));
                 continue;
@@ -155,7 +131,7 @@ impl Terms {
         }
         MeshState {
             mesh: part.mesh,
-            derived: part.derived,
+            notes: part.notes,
             shadowed,
         }
     }
