@@ -10,6 +10,8 @@
 
 /// Services, nodes and their checks, as a source tells them.
 pub mod catalog;
+/// From a mesh to the routes of one of its gateways.
+pub mod derive;
 /// How a proxy reaches an upstream.
 pub mod dial;
 /// Where an instance is reached, and whether it should be.
