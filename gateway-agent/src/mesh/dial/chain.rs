@@ -1,10 +1,11 @@
 //! The chain of an upstream: from a name to the targets that its resolvers lead to.
 //!
-//! Consul: redirects are followed repeatedly, then the default subset applies; failover is looked
+//! Consul: a router and splitters choose by request among several targets, in an upstream that
+//! speaks http; redirects are followed repeatedly, then the default subset applies; failover is looked
 //! up by subset, else under `*`, and each of its targets is resolved likewise but has no failover
 //! of its own. What a peer exports is taken as it is: entries here say nothing of it.
 
-use super::ModeRules;
+use super::{ModeRules, heads};
 use crate::mesh::Mesh;
 use crate::mesh::entries::ServiceResolver;
 use crate::mesh::entries::resolver::{Failover, Redirect};
@@ -28,6 +29,10 @@ impl Hop {
         let key = |hop: &Self| (hop.service.clone(), hop.subset.clone(), hop.peer.clone());
         key(self) == key(other) && here(self) == here(other)
     }
+
+    pub(super) fn is_in(&self, others: &[Self]) -> bool {
+        others.iter().any(|other| other.is(self))
+    }
 }
 
 /// Follows the chain from `start`: where it leads, and who takes over, in order.
@@ -36,13 +41,21 @@ pub(super) fn compile(
     start: Hop,
     rules: ModeRules,
     notes: &mut Vec<String>,
-) -> (Hop, Vec<Hop>) {
-    let first = settle(mesh, start, notes);
-    let mut others: Vec<Hop> = Vec::new();
-    for hop in failover(mesh, &first, notes) {
+) -> (Vec<Hop>, Vec<Hop>) {
+    let mut targets: Vec<Hop> = Vec::new();
+    for hop in heads::of(mesh, start) {
         let hop = settle(mesh, hop, notes);
-        if !hop.is(&first) && !others.iter().any(|other| other.is(&hop)) {
-            others.push(hop);
+        if !hop.is_in(&targets) {
+            targets.push(hop);
+        }
+    }
+    let mut others: Vec<Hop> = Vec::new();
+    for target in &targets {
+        for hop in failover(mesh, target, notes) {
+            let hop = settle(mesh, hop, notes);
+            if !hop.is(target) && !hop.is_in(&others) {
+                others.push(hop);
+            }
         }
     }
     if !others.is_empty() && rules == ModeRules::V1_8 {
@@ -51,7 +64,7 @@ pub(super) fn compile(
                 .to_owned(),
         );
     }
-    (first, others)
+    (targets, others)
 }
 
 /// The resolver of a target; none speaks of what a peer exports.
@@ -71,7 +84,7 @@ fn settle(mesh: &Mesh, mut hop: Hop, notes: &mut Vec<String>) -> Hop {
         if next.is(&hop) {
             return with_default_subset(hop, resolver, notes);
         }
-        if seen.iter().any(|seen| seen.is(&next)) {
+        if next.is_in(&seen) {
             notes.push(format!(
                 "the redirects of {} lead in a circle: they are followed no further",
                 hop.service
@@ -141,7 +154,7 @@ fn listed(hop: &Hop, failover: &Failover) -> Vec<Hop> {
         vec![own(&Name::default())]
     };
     let hops = targets.iter().map(|target| Hop {
-        way: vec![format!("failover at {}", target.at)],
+        way: vec![format!("failover of {} at {}", hop.service, target.at)],
         ..rewritten(hop, target)
     });
     hops.collect()
@@ -149,7 +162,7 @@ fn listed(hop: &Hop, failover: &Failover) -> Vec<Hop> {
 
 /// A target with what is said in its place. Consul: a subset belongs to its service, and goes
 /// with it.
-fn rewritten(hop: &Hop, to: &Redirect) -> Hop {
+pub(super) fn rewritten(hop: &Hop, to: &Redirect) -> Hop {
     let said = |name: &Name| (!name.as_str().is_empty()).then(|| name.clone());
     let own = &hop.service;
     let service = ServiceName {

@@ -90,14 +90,16 @@ pub(super) fn of_target(mesh: &Mesh, service: &ServiceName, peer: Option<&Name>)
     }))
 }
 
-/// All levels, as a plan shows them: those of level 7 are the target's, and decide only where
-/// nobody above does.
-pub(super) fn of_plan(mesh: &Mesh, own: &[Level], target: &Target) -> Vec<Level> {
-    let last = of_target(mesh, &target.service, target.peer.as_ref());
-    let last = last.into_iter().map(|level| Level {
-        asked: level.asked && !target.query,
-        decided: level.decided && !target.query && decision(own).is_none(),
-        ..level
+/// All levels, as a plan shows them: those of level 7 are the first target's, and decide only
+/// where nobody above does.
+pub(super) fn of_plan(mesh: &Mesh, own: &[Level], targets: &[Target]) -> Vec<Level> {
+    let last = targets.iter().take(1).flat_map(|target| {
+        let levels = of_target(mesh, &target.service, target.peer.as_ref());
+        levels.into_iter().map(|level| Level {
+            asked: level.asked && !target.query,
+            decided: level.decided && !target.query && decision(own).is_none(),
+            ..level
+        })
     });
     own.iter().cloned().chain(last).collect()
 }

@@ -5,20 +5,20 @@
 //! endpoints, the server name and the identity to expect.
 //!
 //! culvert dials for nobody: this answers what Consul tells a proxy to do, for people who ask why
-//! a connection goes where it goes. Deliberately not here: routers and splitters, which choose by
-//! request; a chain is followed from its resolver on.
+//! a connection goes where it goes. Deliberately not here: which request a router or splitter
+//! sends where; all that they name are targets.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::Mesh;
-use super::entries::Entries;
 use super::name::{Name, ServiceName};
 
 mod chain;
 mod display;
 mod downstream;
 mod endpoints;
+mod heads;
 mod identity;
 mod levels;
 mod plan;
@@ -119,22 +119,16 @@ pub fn dial(mesh: &Mesh, question: &Question<'_>) -> Result<Plan, Refusal> {
         asked: &asked,
         own: &own,
     };
-    let (target, failover) = caller.reach(question.rules, &mut notes);
-    let levels = levels::of_plan(mesh, &own, &target);
+    let (targets, failover) = caller.reach(question.rules, &mut notes);
+    let levels = levels::of_plan(mesh, &own, &targets);
     let protocol = upstream::protocol(mesh, &asked);
-    if Entries::is_http(&protocol) {
-        notes.push(format!(
-            "{} speaks {protocol}: a service-router or service-splitter may send requests elsewhere",
-            asked.service
-        ));
-    }
     Ok(Plan {
         levels,
         downstream: asker.into_plan(),
         upstream: asked.into_plan(),
         rules: question.rules,
         protocol,
-        targets: vec![target],
+        targets,
         failover,
         notes,
     })

@@ -27,15 +27,21 @@ pub(super) struct Caller<'m, 'a> {
 }
 
 impl Caller<'_, '_> {
-    /// Where connections go, and who takes over, in order.
-    pub(super) fn reach(&self, rules: ModeRules, notes: &mut Vec<String>) -> (Target, Vec<Target>) {
+    /// Where connections go, and who takes over, in order. There is at least one target.
+    pub(super) fn reach(
+        &self,
+        rules: ModeRules,
+        notes: &mut Vec<String>,
+    ) -> (Vec<Target>, Vec<Target>) {
         if self.asked.is_query() {
-            return (self.query(), Vec::new());
+            return (vec![self.query()], Vec::new());
         }
-        let (first, others) = chain::compile(self.mesh, self.asked.start(), rules, notes);
-        let first = self.aim(first, notes);
-        let others = others.into_iter().map(|hop| self.aim(hop, notes));
-        (first, others.collect())
+        let (targets, others) = chain::compile(self.mesh, self.asked.start(), rules, notes);
+        let mut aim = |hops: Vec<Hop>| {
+            let targets = hops.into_iter().map(|hop| self.aim(hop, notes));
+            targets.collect::<Vec<Target>>()
+        };
+        (aim(targets), aim(others))
     }
 
     fn aim(&self, hop: Hop, notes: &mut Vec<String>) -> Target {

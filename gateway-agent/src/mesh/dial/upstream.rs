@@ -6,6 +6,7 @@ use super::plan;
 use super::{Question, Refusal};
 use crate::mesh::Mesh;
 use crate::mesh::catalog::{Upstream, UpstreamKind};
+use crate::mesh::entries::Entries;
 use crate::mesh::name::{Locality, Name, ServiceName};
 
 /// Whom, with what the registration says of it.
@@ -185,24 +186,27 @@ fn known_here(mesh: &Mesh, asked: &Asked<'_>) -> Result<(), Refusal> {
         let what = format!("no datacenter `{}` is known", asked.datacenter);
         return Err(Refusal::new(what).nearest(asked.datacenter.as_str(), known));
     }
-    let entries = &mesh.entries;
-    let configured = entries
-        .resolvers
-        .keys()
-        .chain(entries.service_defaults.keys());
-    let connected = localities.values().flat_map(|census| census.connect.keys());
-    let mut services = configured.chain(connected);
-    if services.any(|known| *known == asked.service) {
+    let services = || {
+        let connected = localities.values().flat_map(|census| census.connect.keys());
+        connected.chain(configured(&mesh.entries))
+    };
+    if services().any(|known| *known == asked.service) {
         return Ok(());
     }
-    let connected = localities.values().flat_map(|census| census.connect.keys());
-    let configured = entries
+    let what = format!("no service `{}` is known in the mesh", asked.service);
+    let known = services().map(ToString::to_string);
+    Err(Refusal::new(what).nearest(&asked.service.to_string(), known))
+}
+
+/// Services that entries speak of: some are names only, which lead elsewhere.
+fn configured(entries: &Entries) -> impl Iterator<Item = &ServiceName> {
+    let settings = entries
         .resolvers
         .keys()
         .chain(entries.service_defaults.keys());
-    let known = connected.chain(configured).map(ToString::to_string);
-    let what = format!("no service `{}` is known in the mesh", asked.service);
-    Err(Refusal::new(what).nearest(&asked.service.to_string(), known))
+    settings
+        .chain(entries.routers.keys())
+        .chain(entries.splitters.keys())
 }
 
 fn note_absence(asker: &Found<'_>, asked: &Asked<'_>, notes: &mut Vec<String>) {

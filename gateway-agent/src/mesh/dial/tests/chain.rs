@@ -233,6 +233,54 @@ fn the_limit_of_a_dial_comes_from_the_downstream_then_from_each_resolver() {
 }
 
 #[test]
+fn splitters_and_routers_count_for_http_only() {
+    let mut world = World::new();
+    world.split("api", &[("db", "", 2_550), ("", "v1", 7_450)]);
+    world.split("db", &[("queue", "", 10_000)]);
+    world.split("queue", &[("db", "", 5_000), ("api", "v1", 5_000)]);
+    world
+        .resolver("api")
+        .subsets
+        .insert("v1".into(), subset("", false));
+    assert_eq!(targets(&world.ask(None, None)), ["api@dc1 Direct -"]);
+    world.defaults("api").protocol = "grpc".into();
+    let plan = world.ask(None, None);
+    assert_eq!(
+        targets(&plan),
+        ["api.v1@dc1 Direct -"],
+        "a circle has no parts of its own"
+    );
+    world.split("queue", &[("queue", "", 5_000), ("api", "v1", 5_000)]);
+    let plan = world.ask(None, None);
+    assert_eq!(
+        targets(&plan),
+        ["queue@dc1 Direct -", "api.v1@dc1 Direct -"]
+    );
+    assert!(plan.targets[0].way[0].starts_with("25.50 % by the splitter at mesh.hcl"));
+
+    world.route("api", "back");
+    let plan = world.ask(None, None);
+    assert_eq!(
+        targets(&plan),
+        [
+            "back@dc1 Direct -",
+            "queue@dc1 Direct -",
+            "api.v1@dc1 Direct -"
+        ]
+    );
+    assert_eq!(plan.targets[0].way, ["route 1 at mesh.hcl:45:3"]);
+}
+
+#[test]
+fn splitters_that_only_split_to_each_other_end() {
+    let mut world = World::new();
+    world.defaults("api").protocol = "http".into();
+    world.split("api", &[("db", "", 10_000)]);
+    world.split("db", &[("api", "", 10_000)]);
+    assert_eq!(targets(&world.ask(None, None)), ["api@dc1 Direct -"]);
+}
+
+#[test]
 fn the_old_rules_tell_of_the_single_cluster() {
     let mut world = World::new();
     let over = failover(&["dc2"], Vec::new());
