@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's way to fail")]
 
 mod explain;
+mod folders;
 mod names;
 mod reload;
 mod rig;
