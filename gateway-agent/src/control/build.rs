@@ -15,7 +15,7 @@ impl Snapshot {
     /// generation, the ids of listeners, and the live state of clusters.
     #[must_use]
     pub fn build(config: &Config, previous: Option<&Self>) -> Self {
-        Self::assemble(config, None, previous)
+        Self::assemble(config, MeshPart::of(config, previous), previous)
     }
 
     /// Builds the snapshot of a configuration and of what a mesh adds to it. A `route` block beats
@@ -34,7 +34,8 @@ impl Snapshot {
             .map(|route| Arc::new(build_route(config, route, previous)))
             .collect();
         let mesh = part.map(|part| {
-            listeners.push(Arc::new(gateway_listener(&part.listener, &mut ids)));
+            let listener = part.listener.as_ref();
+            listeners.extend(listener.map(|one| Arc::new(gateway_listener(one, &mut ids))));
             let terms = Terms::new(config, part.panic_percent);
             Arc::new(terms.put_in_force(part, &mut routes, previous))
         });
@@ -53,7 +54,7 @@ impl Snapshot {
             engine: config.engine.clone(),
             settings: config.settings.clone(),
             mesh,
-            watched: Vec::new(),
+            watched: config.watched.clone(),
         }
     }
 }

@@ -10,9 +10,10 @@ use super::gateway::{Block, GatewayConfig};
 use super::gathered::{Gathered, Home, ServiceDef};
 use super::scope::Realm;
 use crate::config::diagnostic::Diagnostic;
-use crate::config::source::Sources;
+use crate::config::source::{Sources, Span};
 use crate::control::snapshot::Place;
 use crate::mesh::catalog::{Catalog, Instance, Kind, Opaque, Proxy, Service, TaggedAddress};
+use crate::mesh::derive;
 use crate::mesh::name::{Locality, Name, ServiceName};
 use crate::mesh::state::Gateway;
 
@@ -55,7 +56,7 @@ impl Block {
         gateway.config.0.extend(self.opaque.0);
         let mut config = self.config;
         if config.addresses.is_empty() && registration.is_some() {
-            config.addresses = binds(&gateway);
+            config.addresses = binds(&gateway, config.at, errors);
             config.addresses_at = vec![config.at; config.addresses.len()];
         }
         (gateway, config)
@@ -278,14 +279,15 @@ fn unregistered(name: &Name, here: &Locality) -> Gateway {
     }
 }
 
-/// What a registered gateway binds: the one place that asks.
-fn binds(gateway: &Gateway) -> Vec<SocketAddr> {
-    let host = match &*gateway.address {
-        "" => "0.0.0.0",
-        address => address,
-    };
-    let host = host.parse().ok();
-    host.map(|host| SocketAddr::new(host, gateway.port))
-        .into_iter()
-        .collect()
+/// What a registered gateway binds. What cannot be bound is told at the block.
+fn binds(gateway: &Gateway, at: Span, errors: &mut Vec<Diagnostic>) -> Vec<SocketAddr> {
+    derive::binds(gateway).map_or_else(
+        |notes| {
+            let expected = "expected `address` here, or another registration";
+            let wrong = |note: derive::Note| Diagnostic::new(at, note.text, expected);
+            errors.extend(notes.into_iter().map(wrong));
+            Vec::new()
+        },
+        |binds| binds.into_iter().map(|(_, address)| address).collect(),
+    )
 }

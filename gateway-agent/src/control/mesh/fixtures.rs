@@ -86,7 +86,8 @@ pub(crate) fn part(routes: impl IntoIterator<Item = Arc<MeshRoute>>) -> MeshPart
         mesh: mesh(),
         routes: routes.into_iter().collect(),
         notes: vec!["db has no instance".into()],
-        listener: GatewayListener {
+        derived: Default::default(),
+        listener: Some(GatewayListener {
             name: "mesh".into(),
             addresses: vec![
                 "192.0.2.1:8443".parse().unwrap(),
@@ -96,7 +97,7 @@ pub(crate) fn part(routes: impl IntoIterator<Item = Arc<MeshRoute>>) -> MeshPart
             accept_proxy: None,
             refuse: Refuse::Close,
             at: place("culvert.hcl", 2),
-        },
+        }),
         panic_percent: None,
     }
 }

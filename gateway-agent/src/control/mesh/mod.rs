@@ -15,6 +15,8 @@ use super::policy::Access;
 use super::routes::RouteTable;
 use super::snapshot::{AcceptProxy, Health, Origin, Pattern, Place, Refuse, Route, Snapshot};
 use super::uses::Uses;
+use crate::config::Config;
+use crate::mesh::derive::{Derived, Fidelity, View};
 use crate::mesh::route::{Action, MeshBalance, MeshEndpoint, MeshRoute, RouteKeepalive};
 use crate::mesh::{Locality, Mesh};
 
@@ -27,10 +29,51 @@ pub struct MeshPart {
     pub routes: Vec<Arc<MeshRoute>>,
     /// What an operator should know of their derivation.
     pub notes: Vec<String>,
-    /// Where its connections come in.
-    pub listener: GatewayListener,
+    /// What they were derived from, for the next derivation to start from.
+    pub derived: Derived,
+    /// Where its connections come in; `None`: we are no gateway of it.
+    pub listener: Option<GatewayListener>,
     /// Overrides the panic share of the configuration for all routes of the mesh.
     pub panic_percent: Option<u8>,
+}
+
+impl MeshPart {
+    /// Derives what the mesh of a configuration asks for; what has not changed since `previous`
+    /// is taken from there. `None` where the configuration has no mesh.
+    pub(super) fn of(config: &Config, previous: Option<&Snapshot>) -> Option<Self> {
+        let mesh = Arc::clone(&config.mesh.as_ref()?.mesh);
+        let before = previous.and_then(|previous| previous.mesh.as_ref());
+        let derived = config.gateway.as_ref().map(|gateway| {
+            let fidelity = Fidelity {
+                hostnames: gateway.hostnames,
+                ..Fidelity::default()
+            };
+            let view = View::of(&mesh);
+            match before {
+                Some(before) => before.derived.update(&view, &fidelity),
+                None => Derived::new(&view, &fidelity),
+            }
+        });
+        let derived = derived.unwrap_or_default();
+        Some(Self {
+            mesh,
+            routes: derived.routes().map(Arc::clone).collect(),
+            notes: derived.notes().iter().map(ToString::to_string).collect(),
+            derived,
+            listener: config.gateway.as_ref().map(|gateway| GatewayListener {
+                name: Arc::clone(&gateway.name),
+                addresses: gateway.addresses.clone(),
+                access: gateway.access.clone(),
+                accept_proxy: gateway.accept_proxy.clone(),
+                refuse: gateway.refuse,
+                at: config.place(gateway.at),
+            }),
+            panic_percent: config
+                .gateway
+                .as_ref()
+                .and_then(|gateway| gateway.panic_percent),
+        })
+    }
 }
 
 /// The listener of a mesh gateway.
@@ -57,6 +100,8 @@ pub struct MeshState {
     pub mesh: Arc<Mesh>,
     /// What an operator should know of the derivation of its routes.
     pub notes: Vec<String>,
+    /// What they were derived from.
+    pub derived: Derived,
     /// What it asks for and does not get, because a `route` block has the same name. Sorted by name.
     pub shadowed: Vec<Arc<MeshRoute>>,
 }
@@ -132,6 +177,7 @@ impl Terms {
         MeshState {
             mesh: part.mesh,
             notes: part.notes,
+            derived: part.derived,
             shadowed,
         }
     }
@@ -154,7 +200,11 @@ impl Terms {
             health: self.health_for(wanted),
         };
         let service = wanted.service.as_ref().map(ToString::to_string);
-        let at = wanted.reason.entries.first().unwrap_or(&part.listener.at);
+        let at = wanted
+            .reason
+            .entries
+            .first()
+            .unwrap_or(&part.mesh.gateway.at);
         Route {
             name: Arc::clone(&wanted.name),
             origin: Origin::Mesh(Arc::clone(wanted)),
