@@ -10,6 +10,8 @@ use super::{
     ServiceResolver, ServiceRouter, ServiceSplitter, TerminatingGateway,
 };
 use crate::control::snapshot::Place;
+use crate::mesh::intentions::ServiceIntentions;
+use crate::mesh::name::ServiceName;
 
 /// A config entry of any kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +26,8 @@ pub enum Entry {
     ServiceRouter(Arc<ServiceRouter>),
     /// `service-splitter`.
     ServiceSplitter(Arc<ServiceSplitter>),
+    /// `service-intentions`.
+    ServiceIntentions(Arc<ServiceIntentions>),
     /// `ingress-gateway`.
     IngressGateway(Arc<IngressGateway>),
     /// `terminating-gateway`.
@@ -44,6 +48,7 @@ impl Entry {
             Self::ServiceResolver(_) => EntryKind::ServiceResolver,
             Self::ServiceRouter(_) => EntryKind::ServiceRouter,
             Self::ServiceSplitter(_) => EntryKind::ServiceSplitter,
+            Self::ServiceIntentions(_) => EntryKind::ServiceIntentions,
             Self::IngressGateway(_) => EntryKind::IngressGateway,
             Self::TerminatingGateway(_) => EntryKind::TerminatingGateway,
             Self::MeshSettings(_) => EntryKind::MeshSettings,
@@ -60,6 +65,7 @@ impl Entry {
             Self::ServiceResolver(entry) => &entry.at,
             Self::ServiceRouter(entry) => &entry.at,
             Self::ServiceSplitter(entry) => &entry.at,
+            Self::ServiceIntentions(entry) => &entry.at,
             Self::IngressGateway(entry) => &entry.at,
             Self::TerminatingGateway(entry) => &entry.at,
             Self::MeshSettings(entry) => &entry.at,
@@ -77,6 +83,7 @@ impl fmt::Display for Entry {
             Self::ServiceResolver(entry) => &entry.service,
             Self::ServiceRouter(entry) => &entry.service,
             Self::ServiceSplitter(entry) => &entry.service,
+            Self::ServiceIntentions(entry) => &destination(entry),
             Self::IngressGateway(entry) => &entry.gateway,
             Self::TerminatingGateway(entry) => &entry.gateway,
             Self::MeshSettings(entry) => &entry.partition,
@@ -121,6 +128,11 @@ impl Entries {
                     &entry.at
                 })
             }
+            Entry::ServiceIntentions(entry) => {
+                add(&mut self.intentions, destination(&entry), entry, |entry| {
+                    &entry.at
+                })
+            }
             Entry::IngressGateway(entry) => {
                 add(&mut self.ingress, entry.gateway.clone(), entry, |entry| {
                     &entry.at
@@ -145,6 +157,10 @@ impl Entries {
             ),
         }
     }
+}
+
+fn destination(entry: &ServiceIntentions) -> ServiceName {
+    ServiceName::new(&entry.name, &entry.namespace, &entry.partition)
 }
 
 fn add<K: Ord, V>(
@@ -175,6 +191,8 @@ pub enum EntryKind {
     ServiceRouter,
     /// Shares of a service's requests.
     ServiceSplitter,
+    /// Who may connect to whom.
+    ServiceIntentions,
     /// What enters the mesh.
     IngressGateway,
     /// What terminating gateways link.
@@ -187,12 +205,13 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// All of them, the most used first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ProxyDefaults,
         Self::ServiceDefaults,
         Self::ServiceResolver,
         Self::ServiceRouter,
         Self::ServiceSplitter,
+        Self::ServiceIntentions,
         Self::IngressGateway,
         Self::TerminatingGateway,
         Self::MeshSettings,
@@ -208,6 +227,7 @@ impl EntryKind {
             Self::ServiceResolver => "service-resolver",
             Self::ServiceRouter => "service-router",
             Self::ServiceSplitter => "service-splitter",
+            Self::ServiceIntentions => "service-intentions",
             Self::IngressGateway => "ingress-gateway",
             Self::TerminatingGateway => "terminating-gateway",
             Self::MeshSettings => "mesh",

@@ -1,4 +1,5 @@
-//! Config entries: what operators lay down about services, one type a kind.
+//! Config entries: what operators lay down about services, one type a kind; that of
+//! `service-intentions` is with the rules that use it, in `mesh::intentions`.
 //!
 //! Fields are those of Consul's entries (all editions, 1.8 to 1.22); each entry knows where it
 //! stands. Reading and validating one entry is `config::mesh`'s; what is here is right in itself.
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use super::intentions::ServiceIntentions;
 use super::name::{Name, ServiceName};
 
+mod check;
 mod entry;
 /// What peers and partitions may use.
 pub mod exported;
@@ -36,6 +38,7 @@ pub mod terminating;
 /// Versions and ciphers of TLS.
 pub mod tls;
 
+pub use check::Problem;
 pub use entry::{Entry, EntryKind};
 pub use exported::ExportedServices;
 pub use ingress::IngressGateway;
@@ -60,10 +63,10 @@ pub struct Entries {
     pub routers: BTreeMap<ServiceName, Arc<ServiceRouter>>,
     /// `service-splitter`.
     pub splitters: BTreeMap<ServiceName, Arc<ServiceSplitter>>,
-    /// `ingress-gateway`.
-    pub ingress: BTreeMap<ServiceName, Arc<IngressGateway>>,
     /// `service-intentions`, by destination.
     pub intentions: BTreeMap<ServiceName, Arc<ServiceIntentions>>,
+    /// `ingress-gateway`.
+    pub ingress: BTreeMap<ServiceName, Arc<IngressGateway>>,
     /// `terminating-gateway`.
     pub terminating: BTreeMap<ServiceName, Arc<TerminatingGateway>>,
     /// `mesh`, by partition.
