@@ -121,6 +121,22 @@ impl Source {
         (text, within(span.start)..within(span.end))
     }
 
+    fn span(&self, place: &Place) -> Option<Span> {
+        let line = usize::try_from(place.line.checked_sub(1)?).ok()?;
+        let column = usize::try_from(place.column.checked_sub(1)?).ok()?;
+        let range = self.line_range(line);
+        let text = self.text.get(range.clone())?;
+        let (within, _) = text.char_indices().nth(column)?;
+        let rest = text.get(within..)?;
+        let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+        let length = match rest.find(|c| !word(c)).unwrap_or(rest.len()) {
+            0 => rest.chars().next().map_or(0, char::len_utf8),
+            length => length,
+        };
+        let start = self.base() + range.start + within;
+        Some(Span::new(start..start + length))
+    }
+
     fn line_of(&self, span: Span) -> usize {
         let offset = self.offset(span.start);
         self.lines
@@ -192,6 +208,12 @@ impl Sources {
         self.of(span).place(span)
     }
 
+    /// The character or word that stands at a place; `None` when no file has it.
+    pub(crate) fn span(&self, place: &Place) -> Option<Span> {
+        let source = self.list.iter().find(|source| source.path == place.file)?;
+        source.span(place)
+    }
+
     /// Tells one state of all files from another.
     #[must_use]
     pub(crate) fn fingerprint(&self) -> u128 {
@@ -220,6 +242,10 @@ mod tests {
         let told = |range| sources.place(Span::new(range)).to_string();
         assert_eq!(told(6..7), "a.hcl:2:1");
         assert_eq!(told(base + 5..base + 6), "b.hcl:1:5");
+        for range in [0..1, 6..7, base..base + 2] {
+            let place = sources.place(Span::new(range.clone()));
+            assert_eq!(sources.span(&place), Some(Span::new(range)));
+        }
         let (line, within) = sources
             .of(Span::new(base..base + 2))
             .line(Span::new(base..base + 2));
