@@ -14,6 +14,7 @@ use crate::mesh::name::{Locality, Name};
 
 mod assemble;
 mod check;
+mod entries;
 mod entry;
 mod fields;
 mod file;
@@ -99,6 +100,8 @@ pub(super) fn read(
         address: &address,
     };
     let catalog = assemble::catalog(gathered, &entries, &host, errors);
+    let peers = catalog.peerings.keys().cloned().collect();
+    entries::check(&entries, &peers, sources, errors);
     let (gateway, listener) = match block {
         Some(block) => {
             let (gateway, listener) = block.merge(&catalog, &here, sources, errors);
