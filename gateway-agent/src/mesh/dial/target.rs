@@ -127,7 +127,7 @@ impl Caller<'_, '_> {
             "" => sni::service(service, hop.subset.as_deref(), datacenter, trust_domain),
             external => external.to_owned(),
         };
-        (name, vec![identity])
+        (name, identity.into_iter().collect())
     }
 
     pub(super) fn external_name(&self, hop: &Hop) -> &str {
