@@ -142,6 +142,33 @@ fn a_subset_that_only_takes_passing_decides_about_gateways_too() {
 }
 
 #[test]
+fn a_filter_looks_at_the_proxy_and_decides_about_gateways_too() {
+    for (mode, up, down) in [
+        (
+            None,
+            vec!["10.2.0.2:20000 up 1"],
+            vec!["10.2.0.2:20000 down 1"],
+        ),
+        (
+            Some(GatewayMode::Remote),
+            vec!["[2001:db8:2::1]:443 up 1"],
+            vec!["[2001:db8:2::1]:443 down 1"],
+        ),
+    ] {
+        let mut world = with(mode);
+        let meta = &mut own(world.on("b2")).meta;
+        meta.insert("version".into(), "2".into());
+        let resolver = world.resolver("api");
+        resolver.default_subset = "v2".into();
+        let v2 = subset("Service.Meta.version == 2", false);
+        resolver.subsets.insert("v2".into(), v2);
+        assert_eq!(shown(&world.ask(Some("dc2"), None)), up);
+        world.on("b2").checks.push(check(Status::Critical));
+        assert_eq!(shown(&world.ask(Some("dc2"), None)), down);
+    }
+}
+
+#[test]
 fn gateways_here_count_by_their_own_checks_towards_a_peer() {
     let mut world = with(Some(GatewayMode::Local));
     world.on("g1").checks.push(check(Status::Critical));
