@@ -45,8 +45,8 @@ enum Command {
     Check(check::Check),
     /// Show routes with their endpoints and health
     Routes(routes::Routes),
-    /// Explain where a connection goes: the chain of decisions for a server name
-    Explain(explain::Explain),
+    /// Explain where a connection goes, how a proxy reaches an upstream, who may connect to whom
+    Explain(Box<explain::Explain>),
     /// Show open connections
     Connections(connections::Connections),
     /// Show the state of the agent: configuration, listeners, engines, limits
