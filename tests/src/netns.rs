@@ -14,7 +14,9 @@ use std::thread;
 use anyhow::{Context as _, Result, anyhow};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::{InfoData, InfoVeth};
-use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use rtnetlink::{
+    Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 /// The loopback device's index in every network namespace.
@@ -110,6 +112,18 @@ impl Namespace {
         other.bring_up(there.index)?;
         self.add_addresses(here)?;
         other.add_addresses(there)
+    }
+
+    /// Makes a bridge: devices attached to it are one network.
+    pub fn bridge(&self, device: &str, index: u32) -> Result<()> {
+        let bridge = LinkBridge::new(device).index(index).build();
+        self.netlink(|handle| async move { handle.link().add(bridge).execute().await })
+    }
+
+    /// Attaches a device of the namespace to a bridge of it.
+    pub fn attach(&self, index: u32, bridge: u32) -> Result<()> {
+        let change = LinkUnspec::new_with_index(index).controller(bridge).build();
+        self.netlink(|handle| async move { handle.link().set(change).execute().await })
     }
 
     /// Sends everything without a closer route through `gateway`.

@@ -29,6 +29,15 @@ pub enum Family {
 impl Family {
     /// Both families, for tests that loop over them.
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// Prefix length of every link.
+    #[must_use]
+    pub const fn link_prefix(self) -> u8 {
+        match self {
+            Self::V4 => 24,
+            Self::V6 => 64,
+        }
+    }
 }
 
 /// A client, a gateway and servers, each in a namespace of its own.
@@ -113,12 +122,14 @@ fn join_client(gateway_space: &Namespace, client_space: &Namespace) -> Result<()
         device: "client".to_owned(),
         index: FIRST_DEVICE,
         addresses: Family::BOTH
-            .map(|family| (gateway(family, 0).ip(), bits(family)))
+            .map(|family| (gateway(family, 0).ip(), family.link_prefix()))
             .into(),
     };
     let addresses = Family::BOTH
         .into_iter()
-        .flat_map(|family| (0..CLIENT_ADDRESSES).map(move |n| (client(family, n), bits(family))))
+        .flat_map(|family| {
+            (0..CLIENT_ADDRESSES).map(move |n| (client(family, n), family.link_prefix()))
+        })
         .collect();
     let there = End {
         device: "gateway".to_owned(),
@@ -135,7 +146,7 @@ fn join_server(gateway_space: &Namespace, n: u8) -> Result<Namespace> {
     let space = Namespace::new(&format!("server {n}"))?;
     let addresses = |host| {
         Family::BOTH
-            .map(|family| (on_server_link(family, n, host), bits(family)))
+            .map(|family| (on_server_link(family, n, host), family.link_prefix()))
             .into()
     };
     let here = End {
@@ -150,12 +161,4 @@ fn join_server(gateway_space: &Namespace, n: u8) -> Result<Namespace> {
     };
     gateway_space.link(&here, &space, &there)?;
     Ok(space)
-}
-
-/// Prefix length of every link.
-const fn bits(family: Family) -> u8 {
-    match family {
-        Family::V4 => 24,
-        Family::V6 => 64,
-    }
 }

@@ -6,6 +6,8 @@
 pub mod hellos;
 pub mod label;
 pub mod pair;
+pub mod pump;
+pub mod spiffe;
 pub mod tls;
 pub mod transfer;
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -61,6 +61,21 @@ impl Authority {
         parameters
             .distinguished_name
             .push(DnType::CommonName, first);
+        self.sign(&parameters)
+    }
+
+    /// Issues a certificate that names a workload by its SPIFFE URI alone, as a mesh's do.
+    pub fn issue_spiffe(&self, common_name: &str, uri: &str) -> Result<Identity> {
+        let mut parameters = CertificateParams::new(Vec::new())?;
+        parameters.distinguished_name = rcgen::DistinguishedName::new();
+        parameters
+            .distinguished_name
+            .push(DnType::CommonName, common_name);
+        parameters.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
+        self.sign(&parameters)
+    }
+
+    fn sign(&self, parameters: &CertificateParams) -> Result<Identity> {
         let key = KeyPair::generate()?;
         let certificate = parameters.signed_by(&key, &self.issuer)?;
         Ok(Identity { certificate, key })
@@ -72,19 +87,30 @@ impl Authority {
         self.root.pem()
     }
 
-    /// Settings of a client that trusts this authority only.
-    pub fn client(&self) -> Result<Arc<ClientConfig>> {
+    /// The one root that those who trust this authority have.
+    pub fn roots(&self) -> Result<Arc<RootCertStore>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.der().clone())?;
+        Ok(Arc::new(roots))
+    }
+
+    /// Settings of a client that trusts this authority only.
+    pub fn client(&self) -> Result<Arc<ClientConfig>> {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
+            .with_root_certificates(self.roots()?)
             .with_no_client_auth();
         Ok(Arc::new(config))
     }
 }
 
 impl Identity {
+    /// The certificate in DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        self.certificate.der()
+    }
+
     /// Settings of a server with this certificate.
     pub fn server(&self) -> Result<Arc<ServerConfig>> {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
