@@ -37,6 +37,7 @@ pub struct Setup<'a> {
     arguments: Vec<String>,
     bpffs: Option<BpfFilesystem>,
     handed: Vec<(String, OwnedFd)>,
+    files: Vec<(String, String)>,
     keeps: bool,
 }
 
@@ -52,6 +53,7 @@ impl<'a> Setup<'a> {
             arguments: Vec::new(),
             bpffs: None,
             handed: Vec::new(),
+            files: Vec::new(),
             keeps: false,
         }
     }
@@ -91,6 +93,13 @@ impl<'a> Setup<'a> {
         self
     }
 
+    /// Puts a file beside the configuration file before the start; see [`Agent::write`].
+    #[must_use]
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
     /// Hands a listening socket to the agent, as systemd's socket activation does.
     #[must_use]
     pub fn hand(mut self, name: &str, descriptor: OwnedFd) -> Self {
@@ -109,6 +118,9 @@ impl<'a> Setup<'a> {
     pub async fn start(self, body: &str) -> Result<Agent> {
         let home = Home::new(self.steer, self.access, self.metrics)?;
         home.configure(body)?;
+        for (name, text) in &self.files {
+            home.write(name, text)?;
+        }
         let store = Store::new(&home.path("notify.sock"), self.keeps)?;
         for (name, descriptor) in self.handed {
             store.put(&name, &descriptor)?;
@@ -136,6 +148,16 @@ impl Agent {
     /// Replaces the listeners and routes in the file; the agent is not told.
     pub fn configure(&self, body: &str) -> Result<()> {
         self.home.configure(body)
+    }
+
+    /// Replaces a file beside the configuration file; the agent is not told.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        self.home.write(name, text)
+    }
+
+    /// Removes a file beside the configuration file; the agent is not told.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        fs::remove_file(self.home.path(name)).with_context(|| format!("cannot remove {name}"))
     }
 
     /// Replaces the listeners and routes and waits until the agent has taken them.

@@ -58,11 +58,19 @@ impl Home {
         self.path("culvert.hcl")
     }
 
-    /// Replaces the file in one step, as an editor does: the agent may be watching it.
+    /// Replaces the configuration file in one step, as an editor does: the agent may be watching it.
     pub(crate) fn configure(&self, body: &str) -> Result<()> {
-        let aside = self.path("culvert.hcl.new");
-        fs::write(&aside, format!("{}\n{body}", self.head))?;
-        Ok(fs::rename(aside, self.config())?)
+        self.write("culvert.hcl", &format!("{}\n{body}", self.head))
+    }
+
+    /// Replaces any file in one step; `name` may lie in a folder, which is made.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
+        let (aside, path) = (self.path("new"), self.path(name));
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&aside, text)?;
+        fs::rename(aside, &path).with_context(|| format!("cannot replace {}", path.display()))
     }
 
     pub(crate) fn output(&self, name: &str) -> Result<Stdio> {

@@ -11,6 +11,7 @@ pub mod bpffs;
 pub mod config;
 pub mod engines;
 mod home;
+pub mod mesh;
 pub mod netns;
 pub mod peers;
 pub mod process;

@@ -7,8 +7,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
+use gateway_tests::mesh::net::{Datacenter, GATEWAY, Net, lan, wan};
+use gateway_tests::mesh::{identity, server_name};
 use gateway_tests::netns::Namespace;
 use gateway_tests::peers::hellos;
+use gateway_tests::peers::pump::Pump;
+use gateway_tests::peers::spiffe::{Meeting, meet};
 use gateway_tests::peers::tls::{self, Authority};
 use gateway_tests::peers::transfer::{Pattern, receive};
 use gateway_tests::peers::{self, End, Server};
@@ -50,6 +54,50 @@ async fn the_client_has_no_way_around_the_gateway() -> Result<()> {
         !matches!(straight, Ok(Ok(_))),
         "the client reached the server without the gateway"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_address_leads_to_two_servers_and_only_gateways_lead_across() -> Result<()> {
+    if skip::without_root() {
+        return Ok(());
+    }
+    for family in Family::BOTH {
+        let mut net = Net::new()?;
+        let authority = Authority::new()?;
+        let at = |address| SocketAddr::new(address, 8443);
+        let server = at(lan(family, 11));
+        let mut servers = Vec::new();
+        for (datacenter, service) in [(Datacenter::Dc1, "billing"), (Datacenter::Dc2, "web")] {
+            let host = net.host(service, datacenter, 11, false)?;
+            let certificate = authority.issue_spiffe(service, &identity(datacenter, service))?;
+            servers.push((tls::greeter(&host, server, &certificate, service)?, host));
+        }
+        let near = at(lan(family, GATEWAY));
+        let far = at(wan(family, Datacenter::Dc2.wan_number()));
+        let _near = relay(net.gateway(Datacenter::Dc1), near, far)?;
+        let _far = relay(net.gateway(Datacenter::Dc2), far, server)?;
+        let (name, web) = (server_name("web"), identity(Datacenter::Dc2, "web"));
+        let roots = authority.roots()?;
+
+        // The same address, dialled in the client's own network.
+        let stream = peers::connect(&net.client, server).await?;
+        let meeting = meet(stream, &name, &web, &roots).await?;
+        let Meeting::Stranger(met) = meeting else {
+            panic!("{meeting:?}");
+        };
+        assert_eq!(met, identity(Datacenter::Dc1, "billing"));
+
+        // And behind both gateways.
+        let stream = peers::connect(&net.client, near).await?;
+        let mut stream = meet(stream, &name, &web, &roots).await?.expected()?;
+        assert_eq!(tls::greeting(&mut stream).await?, "web");
+        let mut pump = Pump::start(stream, 1);
+        pump.turn().await?;
+        // A pump must not be silent about a connection that breaks.
+        drop(servers);
+        assert!(pump.turn().await.is_err());
+    }
     Ok(())
 }
 
