@@ -4,6 +4,7 @@
 //! its own datacenter which endpoint, server name and identity an upstream has, and dials that.
 //! Instances prove who they are by SPIFFE certificates, so a connection that went astray shows.
 
+pub mod client;
 pub mod net;
 pub mod plan;
 pub mod state;
@@ -12,22 +13,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result};
 use rustls::RootCertStore;
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
 use crate::agent::{Agent, Setup};
+use crate::engines::ENGINES;
 use crate::netns::Namespace;
-use crate::peers::label::{Answer, ask};
-use crate::peers::pump::Pump;
-use crate::peers::spiffe::{Meeting, meet};
-use crate::peers::tls::{Authority, greeter, greeting};
-use crate::peers::{Server, connect, hellos};
+use crate::peers::Server;
+use crate::peers::tls::{Authority, greeter};
+use crate::skip;
 use crate::topology::Family;
-use crate::wait;
-use net::{Datacenter, GATEWAY, Net, SPARE, lan, wan};
-use plan::Target;
+use net::{Datacenter, GATEWAY, Net, lan, wan};
 use state::{GATEWAY_PORT, INSTANCE_PORT, Registration, State, TRUST_DOMAIN};
 
 /// The service in `dc1` that stands where `web-1` stands in `dc2`.
@@ -46,15 +42,6 @@ pub struct World {
     running: BTreeMap<&'static str, Instance>,
     roots: Arc<RootCertStore>,
     more: String,
-}
-
-/// A conversation with an instance that has proved its identity and told its name.
-#[derive(Debug)]
-pub struct Conversation {
-    /// The stream; the instance echoes.
-    pub stream: TlsStream<TcpStream>,
-    /// The instance's name.
-    pub instance: String,
 }
 
 #[derive(Debug)]
@@ -95,11 +82,6 @@ impl World {
         Ok(())
     }
 
-    /// Ends an instance and all of its connections.
-    pub fn end(&mut self, name: &str) {
-        self.running.remove(name);
-    }
-
     /// How many connections an instance has taken.
     pub fn accepted(&self, name: &str) -> Result<usize> {
         let instance = self.running.get(name).context("no such instance")?;
@@ -119,118 +101,46 @@ impl World {
     }
 
     /// Changes the state and waits until both gateways have taken it.
+    ///
+    /// The far gateway is first: who is told where it is finds it there.
     pub fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
-        self.tell(change)?;
-        for agent in &self.agents {
-            agent.expect(&["reload"])?;
-        }
-        Ok(())
-    }
-
-    /// Changes the state and the files of both gateways; nobody is told.
-    pub fn tell(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
-        let before = self.state.files();
+        let before = self.state.clone();
         change(&mut self.state);
-        let after = self.state.files();
-        for agent in &self.agents {
-            for (name, text) in after.iter().filter(|file| !before.contains(file)) {
-                agent.write(&in_source(name), text)?;
-            }
-            let kept = |name| after.iter().any(|(other, _)| other == name);
-            for (name, _) in before.iter().filter(|(name, _)| !kept(name)) {
-                agent.remove(&in_source(name))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Moves the gateway of `dc2` to its spare address on the WAN, and tells both gateways.
-    pub fn move_gateway(&mut self) -> Result<()> {
-        self.tell(|state| state.gateway = SPARE)?;
-        for datacenter in Datacenter::BOTH {
+        for datacenter in [Datacenter::Dc2, Datacenter::Dc1] {
+            self.write(datacenter, &before)?;
             let body = configuration(datacenter, &self.state, &self.more);
             self.agent(datacenter).reload(&body)?;
         }
         Ok(())
     }
 
-    /// Replaces what both configurations say beside the mesh.
-    pub fn configure(&mut self, datacenter: Datacenter, more: &str) -> Result<()> {
-        more.clone_into(&mut self.more);
+    /// Changes the state and the files of both gateways; nobody is told.
+    pub fn tell(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
+        let before = self.state.clone();
+        change(&mut self.state);
+        Datacenter::BOTH
+            .into_iter()
+            .try_for_each(|datacenter| self.write(datacenter, &before))
+    }
+
+    /// Replaces what one configuration says beside the mesh, until the next change.
+    pub fn configure(&self, datacenter: Datacenter, more: &str) -> Result<()> {
         let body = configuration(datacenter, &self.state, more);
         self.agent(datacenter).reload(&body)
     }
 
-    /// The LAN address of the client's own gateway.
-    #[must_use]
-    pub fn near_gateway(&self, family: Family) -> SocketAddr {
-        SocketAddr::new(lan(family, GATEWAY), GATEWAY_PORT)
-    }
-
-    /// What the client's agent says about dialling `upstream` in `dc2`.
-    pub fn targets(&self, upstream: &str) -> Result<Vec<Target>> {
-        let answer = self.agent(Datacenter::Dc1).json(&[
-            "explain",
-            "--service",
-            "shop",
-            "--upstream",
-            upstream,
-            "--datacenter",
-            "dc2",
-        ])?;
-        plan::targets(&answer)
-    }
-
-    /// Dials `at` from the client and asks for `name`; who answers must be `identity`.
-    pub async fn meet(&self, at: SocketAddr, name: &str, identity: &str) -> Result<Meeting> {
-        let stream = connect(&self.net.client, at).await?;
-        let meeting = meet(stream, name, identity, &self.roots);
-        wait::within("the end of a handshake", meeting).await?
-    }
-
-    /// Dials an upstream as the client's sidecar would: as its agent says.
-    pub async fn dial(&self, upstream: &str) -> Result<Meeting> {
-        let targets = self.targets(upstream)?;
-        let target = targets.first().context("no target")?;
-        let endpoint = target.endpoints.first().context("nothing to dial")?;
-        self.meet(*endpoint, &target.name, &target.identity).await
-    }
-
-    /// Talks to a service of `dc2` by the near gateway's address of `family`.
-    pub async fn talk(&self, service: &str, family: Family) -> Result<Conversation> {
-        let plain = service.rsplit('.').next().context("a service has a name")?;
-        let (name, identity) = (server_name(service), identity(Datacenter::Dc2, plain));
-        let gateway = self.near_gateway(family);
-        converse(self.meet(gateway, &name, &identity).await?).await
-    }
-
-    /// Which instances answer to so many connections, in order.
-    pub async fn answers(&self, service: &str, connections: usize) -> Result<Vec<String>> {
-        let mut answers = Vec::new();
-        for _ in 0..connections {
-            answers.push(self.talk(service, self.state.family).await?.instance);
+    /// Writes the files that the state has changed, and removes those that it no longer has.
+    fn write(&self, datacenter: Datacenter, before: &State) -> Result<()> {
+        let (agent, before, after) = (self.agent(datacenter), before.files(), self.state.files());
+        for (name, text) in after.iter().filter(|file| !before.contains(file)) {
+            agent.write(&in_source(name), text)?;
         }
-        Ok(answers)
+        let kept = |name| after.iter().any(|(other, _)| other == name);
+        for (name, _) in before.iter().filter(|(name, _)| !kept(name)) {
+            agent.remove(&in_source(name))?;
+        }
+        Ok(())
     }
-
-    /// A pump to an instance of a service of `dc2`, and that instance's name.
-    pub async fn pump(&self, service: &str, seed: u64) -> Result<(String, Pump)> {
-        let Conversation { stream, instance } = self.talk(service, self.state.family).await?;
-        Ok((instance, Pump::start(stream, seed)))
-    }
-
-    /// Asks a gateway's address for any name and says what a client hears that is no mesh client.
-    pub async fn ask(&self, at: SocketAddr, name: &str) -> Result<Answer> {
-        let stream = connect(&self.net.client, at).await?;
-        ask(stream, &hellos::spelled(name)?).await
-    }
-}
-
-/// Waits for the instance's name on a connection to the expected identity.
-pub async fn converse(meeting: Meeting) -> Result<Conversation> {
-    let mut stream = meeting.expected()?;
-    let instance = wait::within("a greeting", greeting(&mut stream)).await??;
-    Ok(Conversation { stream, instance })
 }
 
 /// The server name of a service, or of a subset as `v2.web`, in `dc2`.
@@ -244,28 +154,6 @@ pub fn server_name(service: &str) -> String {
 pub fn identity(datacenter: Datacenter, service: &str) -> String {
     let datacenter = datacenter.name();
     format!("spiffe://{TRUST_DOMAIN}/ns/default/dc/{datacenter}/svc/{service}")
-}
-
-/// Which gateways took a connection, by a piece of its server name: both records.
-pub async fn hops(world: &World, name: &str, known: [usize; 2]) -> Result<[serde_json::Value; 2]> {
-    let mut found = Vec::new();
-    for (datacenter, known) in Datacenter::BOTH.into_iter().zip(known) {
-        let agent = world.agent(datacenter);
-        let record = wait::until("the record of a hop", || {
-            let log = agent.access_log();
-            async {
-                Ok(log?
-                    .into_iter()
-                    .skip(known)
-                    .find(|record| record["sni"] == name))
-            }
-        });
-        found.push(record.await?);
-    }
-    match <[serde_json::Value; 2]>::try_from(found) {
-        Ok(found) => Ok(found),
-        Err(found) => bail!("{} gateways", found.len()),
-    }
 }
 
 fn neighbour() -> Registration {
@@ -335,10 +223,22 @@ source "files" {{ path = "mesh.d" }}
     )
 }
 
-/// Fails unless each of `wanted` is among `got` and nobody else is.
-pub fn exactly(got: &[String], wanted: &[&str]) -> Result<()> {
-    let met: std::collections::BTreeSet<&str> = got.iter().map(String::as_str).collect();
-    let wanted = wanted.iter().copied().collect();
-    ensure!(met == wanted, "met {met:?} instead of {wanted:?}");
+/// Runs a test on a fresh mesh for every engine and each of the families.
+pub async fn on_each_engine(
+    families: &[Family],
+    test: impl AsyncFn(World, &'static str) -> Result<()>,
+) -> Result<()> {
+    if skip::without_root() {
+        return Ok(());
+    }
+    for &engine in ENGINES {
+        for &family in families {
+            let more = format!("engine {{ prefer = [\"{engine}\"] }}\n");
+            let world = World::new(State::new(family), &more).await?;
+            test(world, engine)
+                .await
+                .with_context(|| format!("engine {engine}, {family:?}"))?;
+        }
+    }
     Ok(())
 }

@@ -14,7 +14,7 @@ pub struct Target {
     pub name: String,
     /// The identity that the server must prove.
     pub identity: String,
-    /// What to dial.
+    /// What to dial: those that are up, or all if none is.
     pub endpoints: Vec<SocketAddr>,
 }
 
@@ -31,8 +31,14 @@ pub fn targets(answer: &Value) -> Result<Vec<Target>> {
 
 fn read(target: &Value) -> Result<Target> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let endpoints = target["endpoints"].as_array().context("no endpoints")?;
-    let endpoints = endpoints.iter().map(|endpoint| {
+    let all = target["endpoints"].as_array().context("no endpoints")?;
+    let up: Vec<&Value> = all.iter().filter(|it| it["health"] != "down").collect();
+    let chosen = if up.is_empty() {
+        all.iter().collect()
+    } else {
+        up
+    };
+    let endpoints = chosen.into_iter().map(|endpoint| {
         let address = endpoint["address"].as_str().context("no address")?;
         Ok(address.parse()?)
     });
