@@ -4,6 +4,7 @@
 //! leaves nothing behind.
 
 mod client;
+mod mesh;
 mod stage;
 mod table;
 
@@ -48,13 +49,16 @@ async fn main() -> Result<ExitCode> {
         0 => println!("all {} as expected", rows.len()),
         _ => println!("{wrong} of {} NOT as expected", rows.len()),
     }
+    let (mesh, wrong_in_mesh) = mesh::Mesh::show().await?;
     if keep {
         stage.describe();
+        mesh.describe();
+        println!("Ctrl-C here stops and removes everything.");
         tokio::signal::ctrl_c()
             .await
             .context("cannot wait for Ctrl-C")?;
     }
-    Ok(if wrong == 0 {
+    Ok(if wrong + wrong_in_mesh == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -95,7 +95,6 @@ impl Stage {
             "\nThe configuration, watched for changes: {}",
             self.agent.config().display()
         );
-        println!("Ctrl-C here stops and removes everything.");
     }
 }
 
