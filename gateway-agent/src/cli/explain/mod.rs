@@ -25,15 +25,16 @@ pub(super) struct Explain {
     /// The listener it arrives at; without it, the first one
     #[arg(long, value_name = "NAME", requires = "name")]
     listener: Option<String>,
-    #[command(flatten, next_help_heading = "Modes of the mesh")]
-    upstream: Upstream,
-    #[command(flatten, next_help_heading = "Intentions of the mesh")]
-    intention: Intention,
     /// Print the answer as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     target: AgentOrFile,
+    // Last: a heading holds for all that follows.
+    #[command(flatten, next_help_heading = "Modes of the mesh")]
+    upstream: Upstream,
+    #[command(flatten, next_help_heading = "Intentions of the mesh")]
+    intention: Intention,
 }
 
 const QUESTIONS: &str = "\
