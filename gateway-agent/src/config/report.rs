@@ -219,7 +219,7 @@ impl Report {
         let bound = &gateway.addresses;
         self.add("gateway.address", bound, addresses, &Vec::new());
         let refuse = &gateway.refuse;
-        self.add("gateway.refuse", refuse, word, &Refuse::default());
+        self.add("gateway.refuse", refuse, word, &Refuse::Close);
         let hostnames = |hostnames: &DnsDiscovery| {
             quoted(match hostnames {
                 DnsDiscovery::StrictDns => "all",

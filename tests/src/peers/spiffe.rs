@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::ErrorKind;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result, bail};
@@ -33,6 +34,8 @@ pub enum Meeting {
     Stranger(String),
     /// The connection was refused with this TLS alert.
     Alert(String),
+    /// The connection ended without a word.
+    Closed,
 }
 
 impl Meeting {
@@ -42,6 +45,7 @@ impl Meeting {
             Self::Expected(stream) => Ok(*stream),
             Self::Stranger(met) => bail!("met {met} instead"),
             Self::Alert(name) => bail!("refused with the alert {name}"),
+            Self::Closed => bail!("closed without a word"),
         }
     }
 }
@@ -69,6 +73,7 @@ pub async fn meet(
         Err(error) => match (verifier.met.get(), alert(&error)) {
             (Some(met), _) if met != identity => Ok(Meeting::Stranger(met.clone())),
             (_, Some(alert)) => Ok(Meeting::Alert(alert)),
+            _ if error.kind() == ErrorKind::UnexpectedEof => Ok(Meeting::Closed),
             _ => Err(error).with_context(|| format!("no TLS handshake for {name:?}")),
         },
     }

@@ -78,7 +78,10 @@ pub(in crate::config) fn read(
             addresses,
             access: access::read(&mut reader),
             accept_proxy: listener::accept_proxy(&mut reader),
-            refuse: reader.word("refuse", listener::REFUSE).unwrap_or_default(),
+            // As the gateways that sidecars know do; an alert would be news to them.
+            refuse: reader
+                .word("refuse", listener::REFUSE)
+                .unwrap_or(Refuse::Close),
             hostnames: reader
                 .word("hostnames", HOSTNAMES)
                 .unwrap_or(DnsDiscovery::StrictDns),

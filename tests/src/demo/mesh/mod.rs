@@ -206,6 +206,7 @@ async fn ask(world: &World, step: &Step, explained: &Target) -> Result<Answered>
             }
             Meeting::Stranger(identity) => return Ok(Answered::Stranger(identity)),
             Meeting::Alert(alert) => return Ok(Answered::Nobody(format!("alert {alert}"))),
+            Meeting::Closed => return Ok(Answered::Nobody("closed".to_owned())),
         }
     }
     Ok(Answered::Instances(names.into_iter().collect()))
