@@ -16,7 +16,7 @@ use gateway_agent::mesh::entries::{
 use gateway_agent::mesh::{Name, ServiceName};
 use serde_json::Value;
 
-use super::fields::{Fields, list, pairs, text};
+use super::fields::{Fields, fold, list, pairs, text};
 use super::instance::nowhere;
 
 /// Reads the entries among the state's keys.
@@ -36,7 +36,8 @@ pub(crate) fn entries(state: &mut Fields, gateway: &ServiceName) -> Result<Entri
             .service_defaults
             .insert(gateway.clone(), Arc::new(defaults));
     }
-    if state.flag(&["peerthroughmeshgateways"]) {
+    let through = state.flag(&["peerthroughmeshgateways"])?;
+    if peers_through(state.take(&["mesh"]))? || through {
         let settings = MeshSettings {
             peer_through_mesh_gateways: true,
             ..MeshSettings::new(partition.clone(), nowhere())
@@ -53,6 +54,23 @@ pub(crate) fn entries(state: &mut Fields, gateway: &ServiceName) -> Result<Entri
         .exported
         .insert(partition.clone(), Arc::new(exported));
     Ok(entries)
+}
+
+/// What the mesh entry says, where a case tells it as such.
+fn peers_through(mesh: Option<Value>) -> Result<bool, String> {
+    let Some(mesh) = mesh else {
+        return Ok(false);
+    };
+    let mut fields = Fields::of("mesh", &mesh)?;
+    let peering = fields.take(&["peering"]);
+    fields.end()?;
+    let Some(peering) = peering else {
+        return Ok(false);
+    };
+    let mut fields = Fields::of("peering of mesh", &peering)?;
+    let through = fields.flag(&["peerthroughmeshgateways"])?;
+    fields.end()?;
+    Ok(through)
 }
 
 /// `svc`, `namespace/svc` or `partition/namespace/svc`.
@@ -73,14 +91,14 @@ fn resolver(service: &ServiceName, value: &Value) -> Result<ServiceResolver, Str
         let mut fields = Fields::of(&format!("subset {name}"), &value)?;
         let subset = Subset {
             filter: fields.text(&["filter"]),
-            only_passing: fields.flag(&["onlypassing"]),
+            only_passing: fields.flag(&["onlypassing"])?,
             at: nowhere(),
         };
         fields.end()?;
         subsets.insert(name, subset);
     }
     let redirect = fields.take(&["redirect"]);
-    let choices = fields.number(&["choicecount"])?;
+    let choices = fields.number(&["choicecount", "leastrequestchoicecount"])?;
     let balancer = fields.take(&["lb", "loadbalancer"]);
     let timeout = match fields.number(&["connecttimeoutms"])? {
         Some(told) => Some(Duration::from_millis(told)),
@@ -130,7 +148,7 @@ fn load_balancer(value: &Value, choices: Option<u64>) -> Result<LoadBalancer, St
     let (policy, choices) = match value {
         Value::Object(_) => {
             let mut fields = Fields::of("a load balancer", value)?;
-            let config = fields.take(&["leastrequestconfig"]);
+            let config = fields.take(&["leastrequestconfig", "leastrequest"]);
             let inner = match config {
                 Some(config) => {
                     Fields::of("least_request_config", &config)?.number(&["choicecount"])?
@@ -138,7 +156,12 @@ fn load_balancer(value: &Value, choices: Option<u64>) -> Result<LoadBalancer, St
                 None => None,
             };
             let own = fields.number(&["choicecount"])?;
-            (fields.text(&["policy"]), own.or(inner).or(choices))
+            let policy = fields.text(&["policy"]);
+            // A gateway looks at none of these.
+            fields.take(&["ringhashconfig", "ringhash"]);
+            fields.take(&["hashpolicies", "hashpolicy"]);
+            fields.end()?;
+            (policy, own.or(inner).or(choices))
         }
         value => (text(value), choices),
     };
@@ -199,12 +222,23 @@ fn upstream_config(
     gateway: &ServiceName,
     value: &Value,
 ) -> Result<Option<UpstreamConfiguration>, String> {
-    let inner = |value: Option<Value>, key: &str| {
-        let mut fields = Fields::of(key, &value?).ok()?;
-        fields.take(&[key])
-    };
-    let upstreams = inner(Some(value.clone()), "upstreamconfig");
-    let Some(told) = inner(inner(upstreams, "defaults"), "limits") else {
+    let mut fields = Fields::of("gateway_service_defaults", value)?;
+    // A gateway looks at none of these.
+    for key in ["kind", "name", "protocol", "meta"] {
+        fields.take(&[key]);
+    }
+    let mut told = fields.take(&["limits"]);
+    if let Some(upstreams) = fields.take(&["upstreamconfig"]) {
+        let mut upstreams = Fields::of("upstream_config", &upstreams)?;
+        if let Some(defaults) = upstreams.take(&["defaults"]) {
+            let mut defaults = Fields::of("defaults of upstream_config", &defaults)?;
+            told = defaults.take(&["limits"]).or(told);
+        }
+        upstreams.take(&["overrides"]);
+        upstreams.end()?;
+    }
+    fields.end()?;
+    let Some(told) = told else {
         return Ok(None);
     };
     Ok(Some(UpstreamConfiguration {
@@ -232,16 +266,57 @@ pub(crate) fn limits(value: &Value) -> Result<UpstreamLimits, String> {
     Ok(limits)
 }
 
+/// `svc` to its peers, or a list of services as in the entry.
 fn exports(value: Option<Value>, partition: &Name) -> Result<Vec<Export>, String> {
-    let exports = pairs("exported", value)?
-        .into_iter()
-        .map(|(key, peers)| Export {
-            service: service_name(&key, partition),
-            consumers: list(&peers)
-                .iter()
-                .map(|peer| Consumer::Peer(Name::new(&text(peer.get("peer").unwrap_or(peer)))))
-                .collect(),
-            at: nowhere(),
-        });
-    Ok(exports.collect())
+    let value = match value {
+        Some(Value::Object(mut map)) if map.len() == 1 => {
+            let entry = map.keys().next().map(|key| fold(key));
+            match entry.filter(|key| key == "services") {
+                Some(_) => map.values_mut().next().map(Value::take),
+                None => Some(Value::Object(map)),
+            }
+        }
+        other => other,
+    };
+    if let Some(Value::Array(services)) = value {
+        return services
+            .iter()
+            .map(|service| {
+                let name = Fields::of("an exported service", service)?.text(&["name", "service"]);
+                export(&name, service, partition)
+            })
+            .collect();
+    }
+    pairs("exported", value)?
+        .iter()
+        .map(|(key, peers)| export(key, peers, partition))
+        .collect()
+}
+
+/// Peers by name or as `{peer}`, or an object with such a list.
+fn export(name: &str, value: &Value, partition: &Name) -> Result<Export, String> {
+    let mut peers = value.clone();
+    if value.is_object() && value.get("peer").is_none() {
+        let mut fields = Fields::of("an exported service", value)?;
+        peers = fields.take(&["consumers", "peers"]).unwrap_or_default();
+        fields.take(&["name", "service"]);
+        fields.end()?;
+    }
+    let consumer = |peer: &Value| match peer {
+        Value::Object(_) => {
+            let mut fields = Fields::of("a consumer", peer)?;
+            let told = fields.text(&["peer", "peername"]);
+            fields.end()?;
+            Ok(Consumer::Peer(Name::new(&told)))
+        }
+        name => Ok(Consumer::Peer(Name::new(&text(name)))),
+    };
+    Ok(Export {
+        service: service_name(name, partition),
+        consumers: list(&peers)
+            .iter()
+            .map(consumer)
+            .collect::<Result<_, String>>()?,
+        at: nowhere(),
+    })
 }

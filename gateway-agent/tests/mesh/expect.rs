@@ -4,10 +4,29 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use gateway_agent::mesh::route::{Action, MeshBalance, MeshRoute, Role, RouteKeepalive};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::entries::limits;
-use super::fields::{Fields, list, number, text};
+use super::fields::{Fields, address, list, number, text};
+
+/// All roles, as other files name them too.
+const ROLES: [Role; 15] = [
+    Role::LocalService,
+    Role::LocalSubset,
+    Role::RemoteDc,
+    Role::RemoteDcExact,
+    Role::RemotePartition,
+    Role::RemotePartitionExact,
+    Role::RemoteServers,
+    Role::RemoteServersExact,
+    Role::LocalServer,
+    Role::LocalServersAny,
+    Role::PeeringLocalServers,
+    Role::PeeringRemoteServers,
+    Role::ExportedTcp,
+    Role::ExportedHttp,
+    Role::Imported,
+];
 
 /// Compares one route with what is expected of it.
 pub(crate) fn route(name: &str, expected: &Value, got: &MeshRoute) -> Result<Vec<String>, String> {
@@ -18,8 +37,18 @@ pub(crate) fn route(name: &str, expected: &Value, got: &MeshRoute) -> Result<Vec
             wrong.push(format!("{what}: expected {expected}, got {got}"));
         }
     };
-    if let Some(role) = fields.take(&["role"]) {
-        compare("role", text(&role), got.role.to_string());
+    // Of what is no role of ours another file may make up words of its own.
+    let role = fields.text(&["role"]);
+    if ROLES.iter().any(|known| known.label() == role) {
+        compare("role", role, got.role.to_string());
+    }
+    if let Some(service) = fields.take(&["service"]) {
+        let actual = got.service.as_ref().map(|service| service.name.to_string());
+        compare("service", text(&service), actual.unwrap_or_default());
+    }
+    if let Some(subset) = fields.take(&["subset"]) {
+        let actual = got.subset.as_deref().unwrap_or_default();
+        compare("subset", text(&subset), actual.to_owned());
     }
     let action = fields.take(&["action"]).map(|action| text(&action));
     let refused = matches!(action.as_deref(), Some("terminate-tls" | "refuse"));
@@ -30,10 +59,11 @@ pub(crate) fn route(name: &str, expected: &Value, got: &MeshRoute) -> Result<Vec
     };
     compare("action", action.to_owned(), actual.to_owned());
     if let Some(endpoints) = fields.take(&["endpoints"]) {
-        compare("endpoints", wanted(&endpoints), endpoints_of(got));
+        compare("endpoints", wanted(&endpoints)?, endpoints_of(got));
     }
     let timeout = fields.number(&["connecttimeoutms"])?;
-    let balance = fields.take(&["lb", "balance"]).map(|lb| text(&lb));
+    let balance = fields.take(&["lb", "balance", "lbpolicy"]);
+    let balance = balance.map(|lb| text(&lb).to_ascii_lowercase());
     let dns = fields
         .take(&["dns"])
         .map(|dns| text(&dns).to_ascii_lowercase());
@@ -64,7 +94,7 @@ pub(crate) fn route(name: &str, expected: &Value, got: &MeshRoute) -> Result<Vec
             format!("{actual:?}"),
         );
     }
-    if let Some(panic) = fields.number(&["panicpercent"])? {
+    if let Some(panic) = fields.number(&["panicpercent", "panicthreshold"])? {
         compare(
             "panic_percent",
             format!("Some({panic})"),
@@ -78,7 +108,7 @@ pub(crate) fn route(name: &str, expected: &Value, got: &MeshRoute) -> Result<Vec
             format!("{:?}", got.limits),
         );
     }
-    if let Some(value) = fields.take(&["keepalive"]) {
+    if let Some(value) = fields.take(&["keepalive", "tcpkeepalive"]) {
         let expected = Some(keepalive(&value)?);
         compare(
             "keepalive",
@@ -86,7 +116,10 @@ pub(crate) fn route(name: &str, expected: &Value, got: &MeshRoute) -> Result<Vec
             format!("{:?}", got.keepalive),
         );
     }
-    fields.take(&["note", "notes", "comment"]);
+    // Notes of the file's author.
+    for key in ["note", "notes", "comment", "why", "reason", "since"] {
+        fields.take(&[key]);
+    }
     fields.end()?;
     Ok(wrong)
 }
@@ -123,8 +156,9 @@ pub(crate) fn kept_alive(expected: &Value, got: &MeshRoute) -> Result<Option<Str
 fn keepalive(value: &Value) -> Result<RouteKeepalive, String> {
     let mut fields = Fields::of("keepalive", value)?;
     let mut seconds = |key: &str| -> Result<_, String> {
+        let long = format!("keepalive{key}");
         Ok(fields
-            .number(&[key])?
+            .number(&[key, &long])?
             .and_then(|told| u32::try_from(told).ok()))
     };
     let keepalive = RouteKeepalive {
@@ -137,20 +171,31 @@ fn keepalive(value: &Value) -> Result<RouteKeepalive, String> {
 }
 
 /// `[address, health, weight]` each, or an object of these, or an address alone.
-fn wanted(value: &Value) -> String {
+fn wanted(value: &Value) -> Result<String, String> {
     let each = list(value);
-    let mut all: Vec<String> = each
-        .iter()
-        .map(|one| {
-            let field = |at: usize, key: &str| one.get(at).or_else(|| one.get(key));
-            let address = text(field(0, "address").unwrap_or(one));
-            let health = field(1, "health").map_or_else(|| "up".to_owned(), text);
-            let weight = field(2, "weight").and_then(number).unwrap_or(1);
-            format!("{} {health} {weight}", canonical(&address))
-        })
-        .collect();
+    let read = |one: &Value| {
+        let field = |at: usize, key: &str| one.get(at).or_else(|| one.get(key));
+        let told = match one {
+            Value::Object(_) => {
+                let mut fields = Fields::of("an endpoint", one)?;
+                fields.take(&["health"]);
+                fields.take(&["weight"]);
+                let mut left = Map::new();
+                for key in ["address", "addr", "host", "ip", "port"] {
+                    left.extend(fields.take(&[key]).map(|value| (key.to_owned(), value)));
+                }
+                fields.end()?;
+                address(&Value::Object(left))?
+            }
+            other => text(field(0, "address").unwrap_or(other)),
+        };
+        let health = field(1, "health").map_or_else(|| "up".to_owned(), text);
+        let weight = field(2, "weight").and_then(number).unwrap_or(1);
+        Ok(format!("{} {health} {weight}", canonical(&told)))
+    };
+    let mut all = each.iter().map(read).collect::<Result<Vec<_>, String>>()?;
     all.sort();
-    format!("[{}]", all.join(", "))
+    Ok(format!("[{}]", all.join(", ")))
 }
 
 fn endpoints_of(route: &MeshRoute) -> String {

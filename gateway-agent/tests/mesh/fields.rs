@@ -49,8 +49,14 @@ impl Fields {
         .transpose()
     }
 
-    pub(crate) fn flag(&mut self, keys: &[&str]) -> bool {
-        matches!(self.take(keys), Some(Value::Bool(true)))
+    /// A truth value, also as a text or a number; false where it is absent.
+    pub(crate) fn flag(&mut self, keys: &[&str]) -> Result<bool, String> {
+        let told = self.take(keys).map_or(String::new(), |value| text(&value));
+        match told.to_ascii_lowercase().as_str() {
+            "true" | "1" => Ok(true),
+            "" | "false" | "0" => Ok(false),
+            _ => Err(format!("{}: {told} is neither true nor false", self.what)),
+        }
     }
 
     /// Fails if a key was not asked for.
@@ -92,6 +98,31 @@ pub(crate) fn text(value: &Value) -> String {
     value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// `host:port`, however it is told: as one text, as `[host, port]` (a name may stand before them) or
+/// as an object of these.
+pub(crate) fn address(value: &Value) -> Result<String, String> {
+    let (host, port) = match value {
+        Value::Object(_) => {
+            let mut fields = Fields::of("an address", value)?;
+            fields.take(&["name"]);
+            let host = fields.text(&["address", "addr", "host", "ip"]);
+            let port = fields.text(&["port"]);
+            fields.end()?;
+            (host, port)
+        }
+        Value::Array(parts) => match parts.as_slice() {
+            [host, port] | [_, host, port] => (text(host), text(port)),
+            _ => return Err(format!("{value} is no address")),
+        },
+        one => (text(one), String::new()),
+    };
+    Ok(match port.as_str() {
+        "" => host,
+        port if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
+        port => format!("{host}:{port}"),
+    })
 }
 
 pub(crate) fn number(value: &Value) -> Option<u64> {

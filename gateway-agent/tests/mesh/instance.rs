@@ -34,8 +34,10 @@ fn instance(value: &Value, context: &Context) -> Result<Instance, String> {
     let mut fields = Fields::of("an instance", value)?;
     let node = Arc::new(node(&mut fields, context)?);
     let (service, checks) = service(&mut fields, context)?;
-    // Notes of the file's author.
-    fields.take(&["note", "notes", "comment"]);
+    // Notes of the file's author, and what the place of the instance says.
+    for key in ["note", "notes", "comment", "peer", "peername"] {
+        fields.take(&[key]);
+    }
     fields.end()?;
     Ok(Instance {
         node,
@@ -77,8 +79,10 @@ fn node(fields: &mut Fields, context: &Context) -> Result<Node, String> {
 }
 
 fn service(fields: &mut Fields, context: &Context) -> Result<(Service, Vec<Check>), String> {
-    let native = fields.flag(&["native", "connectnative"]);
-    let kind = match fields.text(&["kind"]).as_str() {
+    let told = fields.text(&["kind"]);
+    let native = fields.flag(&["native", "connectnative"])?
+        || matches!(told.as_str(), "connect-native" | "native");
+    let kind = match told.as_str() {
         "" if native => Kind::Typical,
         "" => context.kind,
         "connect-proxy" => Kind::ConnectProxy,
@@ -86,7 +90,7 @@ fn service(fields: &mut Fields, context: &Context) -> Result<(Service, Vec<Check
         "terminating-gateway" => Kind::TerminatingGateway,
         "ingress-gateway" => Kind::IngressGateway,
         "api-gateway" => Kind::ApiGateway,
-        "typical" | "service" => Kind::Typical,
+        "typical" | "service" | "connect-native" | "native" => Kind::Typical,
         other => return Err(format!("an instance has the unknown kind {other}")),
     };
     let destination = match fields.text(&["for", "destination"]).as_str() {
@@ -107,16 +111,29 @@ fn service(fields: &mut Fields, context: &Context) -> Result<(Service, Vec<Check
         "" => context.namespace.clone(),
         told => told.to_owned(),
     };
-    let checks = fields.take(&["checks"]).unwrap_or_default();
-    let checks = list(&checks);
-    let checks = checks.iter().map(|value| check(value, &id));
-    let checks = checks.collect::<Result<_, _>>()?;
+    let mut checks = Vec::new();
+    for key in ["checks", "servicechecks", "nodechecks"] {
+        for value in list(&fields.take(&[key]).unwrap_or_default()) {
+            let of = if key == "nodechecks" { "" } else { id.as_str() };
+            checks.push(check(&value, of)?);
+        }
+    }
+    for key in ["maintenance", "nodemaintenance"] {
+        if fields.flag(&[key])? {
+            checks.push(check(&Value::from("maintenance"), &id)?);
+        }
+    }
     let proxy = Proxy {
         destination_service: Name::new(&destination),
         ..Proxy::default()
     };
     let tags = fields.take(&["tags"]).unwrap_or_default();
-    let sni = fields.take(&["peersni"]).unwrap_or_default();
+    let mut sni = fields.take(&["peersni", "sni"]).unwrap_or_default();
+    if let Some(meta) = fields.take(&["peermeta"]) {
+        sni = Fields::of("peer_meta", &meta)?
+            .take(&["sni"])
+            .unwrap_or_default();
+    }
     let service = Service {
         kind,
         name: Name::new(&name),

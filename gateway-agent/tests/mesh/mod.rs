@@ -14,7 +14,7 @@ mod fields;
 mod instance;
 mod state;
 
-use fields::{Fields, list, text};
+use fields::{Fields, address, list, text};
 use state::State;
 
 /// How a file's cases came out.
@@ -96,6 +96,10 @@ fn inherit<'a>(
         case.get("expect"),
         str::to_ascii_lowercase,
     );
+    // Of the case itself, and read by `extras`.
+    for key in ["binds", "limits", "keepalive"] {
+        whole.expect.remove(key);
+    }
     Ok(whole)
 }
 
@@ -148,7 +152,7 @@ fn run_case(
         .extend(extra.map(|(name, route)| format!("{name}: not expected ({})", route.reason.rule)));
     wrong.extend(chains(&state, &routes));
     wrong.extend(probes(case, &routes));
-    wrong.extend(extras(case, &state, &derived)?);
+    wrong.extend(extras(case, &state, &derived, &fidelity)?);
     Ok(wrong)
 }
 
@@ -218,16 +222,29 @@ fn probes(case: &Value, routes: &BTreeMap<String, Arc<MeshRoute>>) -> Vec<String
 }
 
 /// What only some cases tell: binds, limits, keepalive, and notes by a part of their text.
-fn extras(case: &Value, state: &State, derived: &Derived) -> Result<Vec<String>, String> {
+fn extras(
+    case: &Value,
+    state: &State,
+    derived: &Derived,
+    fidelity: &Fidelity,
+) -> Result<Vec<String>, String> {
     let mut wrong = Vec::new();
     let mut case = Fields::of("the case", case)?;
-    if let Some(value) = case.take(&["binds"]) {
-        let mut expected: Vec<_> = list(&value)
+    // No name of a route is a single label, so these may stand among the routes too.
+    let inner = case.take(&["expect"]).unwrap_or(Value::Object(Map::new()));
+    let mut inner = Fields::of("what is expected", &inner)?;
+    let binds_told = case.take(&["binds"]).or_else(|| inner.take(&["binds"]));
+    if let Some(value) = binds_told {
+        let expected = match &value {
+            Value::Object(named) => named.values().cloned().collect(),
+            other => list(other),
+        };
+        let expected = expected
             .iter()
-            .map(|one| expect::canonical(&text(one)))
-            .collect();
+            .map(|one| Ok(expect::canonical(&address(one)?)));
+        let mut expected = expected.collect::<Result<Vec<_>, String>>()?;
         expected.sort();
-        let mut got = match binds(&state.view.gateway) {
+        let mut got = match binds(&state.view.gateway, fidelity) {
             Ok(binds) => binds
                 .iter()
                 .map(|(_, address)| address.to_string())
@@ -239,7 +256,8 @@ fn extras(case: &Value, state: &State, derived: &Derived) -> Result<Vec<String>,
             wrong.push(format!("binds: expected {expected:?}, got {got:?}"));
         }
     }
-    let (limits, keepalive) = (case.take(&["limits"]), case.take(&["keepalive"]));
+    let mut both = |key: &str| case.take(&[key]).or_else(|| inner.take(&[key]));
+    let (limits, keepalive) = (both("limits"), both("keepalive"));
     for route in derived.routes() {
         let limits = limits
             .as_ref()

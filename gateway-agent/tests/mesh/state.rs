@@ -10,7 +10,7 @@ use gateway_agent::mesh::{Locality, Name, ServiceName};
 use serde_json::{Map, Value};
 
 use super::entries::{entries, service_name};
-use super::fields::{Fields, list, pairs, text};
+use super::fields::{Fields, address, list, pairs};
 use super::instance::{Context, instances, nowhere, port, tagged, texts};
 
 /// A view, and what the case says about the chains of its exported services.
@@ -33,8 +33,10 @@ pub(crate) fn read(
         datacenter: Name::new(&fields.text(&["localdc", "datacenter"])),
         partition: partition.clone(),
     };
-    // Names and partitions say all that an edition would.
-    fields.take(&["edition"]);
+    // Names, partitions and groups of gateways say all that these would.
+    for key in ["edition", "version", "datacenters", "note", "notes"] {
+        fields.take(&[key]);
+    }
     let gateway = gateway(&mut fields, &partition)?;
     let entries = Arc::new(entries(&mut fields, &gateway.service)?);
     let servers = fields.take(&["servers"]).unwrap_or_default();
@@ -96,7 +98,9 @@ fn gateway(fields: &mut Fields, partition: &Name) -> Result<Gateway, String> {
         config: Opaque(config.into_iter().collect()),
         at: nowhere(),
     };
-    registration.take(&["id"]);
+    for key in ["id", "kind", "node", "dc"] {
+        registration.take(&[key]);
+    }
     registration.end()?;
     Ok(gateway)
 }
@@ -161,17 +165,26 @@ fn peerings(value: Option<Value>) -> Result<BTreeMap<Name, Arc<Peering>>, String
             "" => key,
             told => told.to_owned(),
         };
-        let addresses = fields.take(&["addresses", "serveraddresses", "peerserveraddresses"]);
+        let addresses = fields.take(&[
+            "addresses",
+            "servers",
+            "serveraddresses",
+            "peerserveraddresses",
+        ]);
         let peering = Peering {
             name: Name::new(&name),
             server_name: fields.text(&["servername", "peerservername"]),
             server_addresses: list(&addresses.unwrap_or_default())
                 .iter()
-                .map(text)
-                .collect(),
+                .map(address)
+                .collect::<Result<_, _>>()?,
             modify_index: fields.number(&["modifyindex"])?.unwrap_or_default(),
             at: nowhere(),
         };
+        // A gateway looks at none of these.
+        for key in ["id", "state", "peerid", "note"] {
+            fields.take(&[key]);
+        }
         fields.end()?;
         found.insert(Name::new(&name), Arc::new(peering));
     }

@@ -281,7 +281,7 @@ fn unregistered(name: &Name, here: &Locality) -> Gateway {
 
 /// What a registered gateway binds. What cannot be bound is told at the block.
 fn binds(gateway: &Gateway, at: Span, errors: &mut Vec<Diagnostic>) -> Vec<SocketAddr> {
-    derive::binds(gateway).map_or_else(
+    derive::binds(gateway, &derive::Fidelity::default()).map_or_else(
         |notes| {
             let expected = "expected `address` here, or another registration";
             let wrong = |note: derive::Note| Diagnostic::new(at, note.text, expected);

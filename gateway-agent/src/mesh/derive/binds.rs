@@ -5,23 +5,27 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde_json::Value;
 
-use super::Note;
+use super::{Fidelity, Note};
 use crate::mesh::catalog::Opaque;
 use crate::mesh::state::Gateway;
 
 /// Names and addresses to listen at: sorted by name, each address once. Consul: that of the
 /// registration unless it says otherwise, then the tagged ones and further ones as it says. A
-/// gateway without an address listens at all of the host's, of both families.
+/// gateway without an address listens at all of the host's, of one or both families as
+/// `fidelity` says.
 ///
 /// # Errors
 ///
 /// All addresses that nobody can listen at.
-pub fn binds(gateway: &Gateway) -> Result<Vec<(String, SocketAddr)>, Vec<Note>> {
+pub fn binds(
+    gateway: &Gateway,
+    fidelity: &Fidelity,
+) -> Result<Vec<(String, SocketAddr)>, Vec<Note>> {
     let mut named: Vec<(String, SocketAddr)> = Vec::new();
     let mut wrong = BTreeSet::new();
     let mut add = |name: &str, address: &str, port: u16| {
         let port = if port == 0 { gateway.port } else { port };
-        match listened(address, port) {
+        match listened(address, port, fidelity) {
             Ok(found) => named.extend(found.into_iter().map(|one| (name.to_owned(), one))),
             Err(why) => {
                 wrong.insert(format!(
@@ -62,7 +66,7 @@ pub fn binds(gateway: &Gateway) -> Result<Vec<(String, SocketAddr)>, Vec<Note>> 
     Ok(named)
 }
 
-fn listened(address: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+fn listened(address: &str, port: u16, fidelity: &Fidelity) -> Result<Vec<SocketAddr>, String> {
     if port == 0 {
         return Err("it has no port; set `port`".to_owned());
     }
@@ -72,7 +76,8 @@ fn listened(address: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
             IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         );
-        return Ok([v4, v6].map(|ip| SocketAddr::new(ip, port)).into());
+        let families = std::iter::once(v4).chain(fidelity.both_families.then_some(v6));
+        return Ok(families.map(|ip| SocketAddr::new(ip, port)).collect());
     }
     let bare = address
         .strip_prefix('[')

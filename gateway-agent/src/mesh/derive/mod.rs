@@ -52,6 +52,9 @@ pub struct Fidelity {
     pub hostnames: DnsDiscovery,
     /// Whether host names of local instances are resolved; Consul leaves them unusable.
     pub local_hostnames: bool,
+    /// Whether a gateway without an address listens at those of both families; Consul takes
+    /// `0.0.0.0` unless its agents are dual-stack.
+    pub both_families: bool,
     /// Whether of several endpoints with one address only one stays, and none without an address
     /// or a port; Consul keeps them all.
     pub distinct: bool,
@@ -65,6 +68,7 @@ impl Fidelity {
             any_server: false,
             hostnames: DnsDiscovery::LogicalDns,
             local_hostnames: false,
+            both_families: false,
             distinct: false,
         }
     }
@@ -77,6 +81,7 @@ impl Default for Fidelity {
             any_server: true,
             hostnames: DnsDiscovery::StrictDns,
             local_hostnames: true,
+            both_families: true,
             distinct: true,
         }
     }
