@@ -51,11 +51,15 @@ impl fmt::Display for GatewayMode {
 pub struct Opaque(pub BTreeMap<String, serde_json::Value>);
 
 impl Opaque {
-    /// A whole number, written as one or as text.
+    /// A whole number, written as one or as text. Consul: of a number with a fraction the whole
+    /// part counts.
     #[must_use]
     pub fn number(&self, key: &str) -> Option<i64> {
         match self.0.get(key)? {
-            serde_json::Value::Number(number) => number.as_i64(),
+            serde_json::Value::Number(number) => number.as_i64().or_else(|| {
+                let whole = number.as_f64()?.trunc();
+                format!("{whole:.0}").parse().ok()
+            }),
             serde_json::Value::String(text) => text.trim().parse().ok(),
             _ => None,
         }
