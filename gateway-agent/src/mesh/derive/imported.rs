@@ -47,6 +47,14 @@ impl Inputs {
             entries: places(instances.iter().map(|instance| &**instance)).collect(),
         };
         let name = name.trim_end_matches('.').to_ascii_lowercase();
+        if terms.fidelity.own_names && terms.is_ours(&name) {
+            let text = format!(
+                "peer {peer} names its service {service} {name}, as only something of this mesh \
+                 may be named: it is left out"
+            );
+            draft.note(text, vec![first.at.clone()]);
+            return;
+        }
         let endpoints = endpoints::remote(instances, terms, draft);
         let route = endpoints.into_route(terms.route(name, Role::Imported, reason));
         draft.add(MeshRoute {

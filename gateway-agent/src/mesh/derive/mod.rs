@@ -55,6 +55,9 @@ pub struct Fidelity {
     /// Whether a gateway without an address listens at those of both families; Consul takes
     /// `0.0.0.0` unless its agents are dual-stack.
     pub both_families: bool,
+    /// Whether no peer may name its service like something of ours; Consul takes any name that a
+    /// peer tells, and an exact name goes before the `*` of a datacenter.
+    pub own_names: bool,
     /// Whether of several endpoints with one address only one stays, and none without an address
     /// or a port; Consul keeps them all.
     pub distinct: bool,
@@ -69,6 +72,7 @@ impl Fidelity {
             hostnames: DnsDiscovery::LogicalDns,
             local_hostnames: false,
             both_families: false,
+            own_names: false,
             distinct: false,
         }
     }
@@ -82,6 +86,7 @@ impl Default for Fidelity {
             hostnames: DnsDiscovery::StrictDns,
             local_hostnames: true,
             both_families: true,
+            own_names: true,
             distinct: true,
         }
     }

@@ -114,6 +114,15 @@ impl Remote {
             .server_name
             .trim_end_matches('.')
             .to_ascii_lowercase();
+        if terms.fidelity.own_names && terms.is_ours(&name) {
+            let text = format!(
+                "peer {} names its servers {name}, as only something of this mesh may be named: \
+                 they are left out",
+                peering.name
+            );
+            draft.note(text, vec![peering.at.clone()]);
+            return;
+        }
         let route = terms.route(name, Role::PeeringRemoteServers, reason);
         draft.add(Endpoints { list, dns }.into_route(route));
     }

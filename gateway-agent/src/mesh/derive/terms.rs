@@ -61,6 +61,21 @@ impl Terms {
         }
     }
 
+    /// Whether a name, in lower case, is of a form that services, gateways and servers of this
+    /// mesh have, whether or not there is one.
+    pub(super) fn is_ours(&self, name: &str) -> bool {
+        let below = |zone: &str| name.strip_suffix(zone)?.strip_suffix('.');
+        let zone = |kind: &str| format!("{kind}.{}", self.trust_domain).to_ascii_lowercase();
+        if below(&zone("internal")).is_some() || below(&zone("internal-v1")).is_some() {
+            return true;
+        }
+        let domain = self.domain.trim_end_matches('.').to_ascii_lowercase();
+        let server = below(&domain).and_then(|rest| rest.rsplit_once('.'));
+        self.wan_federation
+            && server
+                .is_some_and(|(rest, _datacenter)| rest == "server" || rest.ends_with(".server"))
+    }
+
     /// A route that passes connections through, so far without endpoints.
     pub(super) fn route(&self, name: String, role: Role, mut reason: Reason) -> MeshRoute {
         // Consul: limits are set on every route but those out to peers.
