@@ -1,5 +1,7 @@
 //! Draft: the routes and notes of one unit while it is derived.
 
+use std::collections::HashSet;
+
 use gateway_common::wire::ServerName;
 
 use super::Note;
@@ -15,6 +17,8 @@ const TOLD_INSTANCES: usize = 3;
 pub(super) struct Draft {
     pub(super) routes: Vec<MeshRoute>,
     pub(super) notes: Vec<Note>,
+    /// The texts of the notes.
+    noted: HashSet<String>,
 }
 
 impl Draft {
@@ -38,7 +42,7 @@ impl Draft {
 
     /// Adds a note, once.
     pub(super) fn note(&mut self, text: String, at: Vec<Place>) {
-        if !self.notes.iter().any(|note| note.text == text) {
+        if self.noted.insert(text.clone()) {
             self.notes.push(Note { text, at });
         }
     }
