@@ -50,8 +50,8 @@ impl Snapshot {
                 .as_ref()
                 .map(default_action)
                 .unwrap_or_default(),
-            limits: config.limits.clone(),
-            engine: config.engine.clone(),
+            limits: Arc::new(config.limits.clone()),
+            engine: Arc::new(config.engine.clone()),
             settings: config.settings.clone(),
             mesh,
             watched: config.watched.clone(),

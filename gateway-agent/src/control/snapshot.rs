@@ -1,7 +1,8 @@
 //! Snapshot: everything the data path reads, immutable, with a generation.
 //!
-//! Pure: built from a valid configuration, never changed. A connection holds one `Arc` of the
-//! snapshot it was routed with. Live state (connection counts, ejections, resolved addresses) is
+//! Pure: built from a valid configuration, never changed. A connection holds the snapshot until it
+//! has its route, and then only parts of it: a mesh changes often, connections last, and each old
+//! snapshot holds a whole mesh. Live state (connection counts, ejections, resolved addresses) is
 //! in the clusters, which outlive a snapshot where their route does.
 
 use std::fmt;
@@ -40,9 +41,9 @@ pub struct Snapshot {
     /// What happens to names that no route has, and to hellos without a name.
     pub default: DefaultAction,
     /// Sizes and times of the data path.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// Which engines to try, best first.
-    pub engine: EnginePreference,
+    pub engine: Arc<EnginePreference>,
     /// What the rest of the agent needs to know.
     pub settings: Settings,
     /// The mesh that routes were derived from; `None` without a gateway.

@@ -10,8 +10,8 @@ use crate::control::cluster::{Balance, Cluster, Entry, Spec, Target};
 use crate::control::policy::Access;
 use crate::control::routes::{MatchKind, RouteTable};
 use crate::control::snapshot::{
-    AccessLog, Admin, DefaultAction, Dns, EnginePreference, Health, Limits, Listener, Log,
-    LogLevel, Origin, Pattern, Place, Refuse, Route, Settings, Snapshot, Steer, SteerMode,
+    AccessLog, Admin, DefaultAction, Dns, Health, Listener, Log, LogLevel, Origin, Pattern, Place,
+    Refuse, Route, Settings, Snapshot, Steer, SteerMode,
 };
 use crate::control::uses::Uses;
 use crate::proxy::close::CloseReason;
@@ -127,8 +127,8 @@ pub(super) fn snapshot(routes: Vec<Arc<Route>>) -> Snapshot {
         listeners: vec![Arc::new(listener)],
         routes: RouteTable::new(routes),
         default: DefaultAction::Reject,
-        limits: Limits::default(),
-        engine: EnginePreference::default(),
+        limits: Arc::default(),
+        engine: Arc::default(),
         settings: Settings {
             admin: Admin {
                 socket: "/run/culvert/default.sock".into(),

@@ -144,7 +144,7 @@ struct Dial {
 
 impl Race {
     fn new(admitted: &Admitted, pick: &Pick) -> Self {
-        let limits = &admitted.connection.snapshot.limits;
+        let limits = &admitted.connection.limits;
         // Each address is a dial: a name with many must not open more sockets than a connection may.
         let left = limits
             .connect_attempts

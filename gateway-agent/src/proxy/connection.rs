@@ -14,7 +14,7 @@ use super::record::{ConnectionRecord, Observer};
 use super::registry::{Registration, Registry};
 use super::splice::Pipes;
 use crate::control::Control;
-use crate::control::snapshot::{Listener, Refuse, Snapshot};
+use crate::control::snapshot::{EnginePreference, Limits, Listener, Refuse, Snapshot};
 use crate::drain::Watch;
 
 /// What every connection shares.
@@ -72,9 +72,11 @@ pub struct Connection {
     pub(super) client: TcpStream,
     /// What is known so far.
     pub(super) record: ConnectionRecord,
-    /// The configuration it lives by, for its whole life.
-    pub(super) snapshot: Arc<Snapshot>,
-    /// The listener, as that snapshot has it.
+    /// Sizes and times it lives by, for its whole life.
+    pub(super) limits: Arc<Limits>,
+    /// The engines that may move its bytes.
+    pub(super) engine: Arc<EnginePreference>,
+    /// The listener, as the snapshot had it when it was accepted.
     pub(super) listener: Arc<Listener>,
     /// When it was accepted.
     pub(super) accepted: Instant,
@@ -110,6 +112,7 @@ impl Connection {
 #[derive(Debug)]
 pub struct Accepted {
     connection: Box<Connection>,
+    snapshot: Arc<Snapshot>,
 }
 
 impl Accepted {
@@ -128,7 +131,8 @@ impl Accepted {
         let connection = Connection {
             client,
             record,
-            snapshot,
+            limits: Arc::clone(&snapshot.limits),
+            engine: Arc::clone(&snapshot.engine),
             listener,
             accepted,
             _permit: permit,
@@ -136,12 +140,13 @@ impl Accepted {
         };
         Self {
             connection: Box::new(connection),
+            snapshot,
         }
     }
 
-    /// Hands on to the next step.
-    pub(super) fn into_connection(self) -> Box<Connection> {
-        self.connection
+    /// The connection, and the snapshot that it is routed with.
+    pub(super) fn into_parts(self) -> (Box<Connection>, Arc<Snapshot>) {
+        (self.connection, self.snapshot)
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) fn aim_again(bounced: Bounced) -> Result<Aimed, Ended> {
 /// attempts are used up.
 pub(super) fn next(admitted: Admitted, tried: Vec<SocketAddr>) -> Result<Aimed, Ended> {
     let connection = &admitted.connection;
-    if connection.record.attempts >= connection.snapshot.limits.connect_attempts {
+    if connection.record.attempts >= connection.limits.connect_attempts {
         return Err(admitted.end(CloseReason::ConnectFailed));
     }
     let source = connection.record.source.ip();

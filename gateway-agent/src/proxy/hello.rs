@@ -5,6 +5,7 @@
 //! engine takes over. A silent client costs one timer and no buffer.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use gateway_common::wire::{ClientHello, HelloReader, Progress};
@@ -16,20 +17,22 @@ use super::connection::{Accepted, Connection, Ended, Gateway};
 use super::ja4;
 use super::proxy_header::{self, Found};
 use super::record::HelloFacts;
+use crate::control::Snapshot;
 use crate::drain::Watch;
 
 /// A connection whose hello is read.
 #[derive(Debug)]
 pub(super) struct Greeted {
     connection: Box<Connection>,
+    snapshot: Arc<Snapshot>,
     first_bytes: Bytes,
 }
 
 impl Greeted {
-    /// The connection, and all bytes read that belong to the stream: the hello and what came
-    /// right behind it.
-    pub(super) fn into_parts(self) -> (Box<Connection>, Bytes) {
-        (self.connection, self.first_bytes)
+    /// The connection, the snapshot that it is routed with, and all bytes read that belong to the
+    /// stream: the hello and what came right behind it.
+    pub(super) fn into_parts(self) -> (Box<Connection>, Arc<Snapshot>, Bytes) {
+        (self.connection, self.snapshot, self.first_bytes)
     }
 }
 
@@ -38,8 +41,8 @@ impl Greeted {
 /// # Errors
 /// Every reason for which no routable hello arrives in time.
 pub(super) async fn greet(gateway: &Gateway, accepted: Accepted) -> Result<Greeted, Ended> {
-    let mut connection = accepted.into_connection();
-    let deadline = connection.accepted + connection.snapshot.limits.hello_timeout;
+    let (mut connection, snapshot) = accepted.into_parts();
+    let deadline = connection.accepted + connection.limits.hello_timeout;
     let mut inbox = Inbox::default();
     let read = tokio::time::timeout_at(deadline, read_greeting(&mut connection, &mut inbox));
     let read = read.await.unwrap_or(Err(CloseReason::HelloTimeout));
@@ -52,6 +55,7 @@ pub(super) async fn greet(gateway: &Gateway, accepted: Accepted) -> Result<Greet
             connection.record.hello = Some(facts);
             Ok(Greeted {
                 connection,
+                snapshot,
                 // Kept for the connection's life, so without the room they were read into.
                 first_bytes: Bytes::copy_from_slice(&inbox.bytes),
             })
@@ -105,7 +109,7 @@ async fn read_hello(
     connection: &mut Connection,
     inbox: &mut Inbox,
 ) -> Result<HelloFacts, CloseReason> {
-    let mut reader = HelloReader::new(connection.snapshot.limits.hello_size);
+    let mut reader = HelloReader::new(connection.limits.hello_size);
     let mut scratch = Vec::new();
     loop {
         match reader.advance(&inbox.bytes, &mut scratch) {

@@ -20,19 +20,20 @@ impl Routed {
     }
 }
 
-/// Finds the route by the hello's server name: exact, longest suffix, then the default.
+/// Finds the route by the hello's server name: exact, longest suffix, then the default. The
+/// snapshot is let go: a connection may outlast thousands of them.
 ///
 /// # Errors
 /// [`CloseReason::UnknownName`] or [`CloseReason::NoServerName`] when the default rejects.
 pub(super) fn route(greeted: Greeted) -> Result<Routed, Ended> {
-    let (mut connection, first_bytes) = greeted.into_parts();
+    let (mut connection, snapshot, first_bytes) = greeted.into_parts();
     let name = connection
         .record
         .hello
         .as_ref()
         .and_then(|hello| hello.server_name.as_ref());
     let name = name.map(|name| name.as_str());
-    let found = match connection.snapshot.route_for(&connection.listener, name) {
+    let found = match snapshot.route_for(&connection.listener, name) {
         Ok(found) => (found.route.clone(), found.kind),
         Err(NoRoute::UnknownName) => return Err(connection.end(CloseReason::UnknownName)),
         Err(NoRoute::NoServerName) => return Err(connection.end(CloseReason::NoServerName)),

@@ -113,7 +113,7 @@ pub(super) async fn splice(gateway: &Gateway, connected: Connected) -> Outcome {
         live: &live,
         pipes: &gateway.pipes,
         idle_timeout: admitted.route.idle_timeout,
-        half_close_timeout: admitted.connection.snapshot.limits.half_close_timeout,
+        half_close_timeout: admitted.connection.limits.half_close_timeout,
     };
     let mut drain = admitted.connection.drain.clone();
     let end = tokio::select! {
@@ -135,7 +135,7 @@ pub(super) async fn splice(gateway: &Gateway, connected: Connected) -> Outcome {
 /// The first engine of the configuration's list that fits, and a phrase for each that did not.
 fn choose(admitted: &Admitted) -> (EngineKind, Vec<String>) {
     let mut notes = Vec::new();
-    for engine in &admitted.connection.snapshot.engine.prefer {
+    for engine in &admitted.connection.engine.prefer {
         match engine {
             EngineKind::Copy => break,
             absent @ (EngineKind::Packet | EngineKind::Sockmap) => {

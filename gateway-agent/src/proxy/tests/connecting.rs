@@ -217,3 +217,13 @@ async fn a_client_that_resets_while_an_endpoint_is_dialled_is_let_go() {
     reset(client);
     assert_eq!(rig.record().await.reason, CloseReason::ClientReset);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_has_its_route_lets_go_of_its_snapshot() {
+    let (server, address) = server().await;
+    let rig = Setup::to(&[address]).start();
+    let (_client, _upstream) = joined(&rig, &server).await;
+    let snapshot = rig.gateway.control.snapshot();
+    // The one in force, and ours.
+    assert_eq!(Arc::strong_count(&snapshot), 2);
+}

@@ -26,9 +26,9 @@ use crate::control::cluster::{Balance, Cluster, Entry, Spec, Target};
 use crate::control::policy::Access;
 use crate::control::routes::RouteTable;
 use crate::control::snapshot::{
-    AcceptProxy, AccessLog, Admin, DefaultAction, Dns, EnginePreference, Health, Limits, Listener,
-    Log, LogLevel, Origin, Pattern, Place as At, ProxyVersion, Refuse, Route, Settings, Snapshot,
-    Steer, SteerMode,
+    AcceptProxy, AccessLog, Admin, DefaultAction, Dns, Health, Limits, Listener, Log, LogLevel,
+    Origin, Pattern, Place as At, ProxyVersion, Refuse, Route, Settings, Snapshot, Steer,
+    SteerMode,
 };
 use crate::control::uses::Uses;
 use crate::drain;
@@ -190,8 +190,8 @@ impl Setup {
             listeners: vec![Arc::new(listener)],
             routes: RouteTable::new(vec![Arc::new(route)]),
             default: DefaultAction::Reject,
-            limits: self.limits.clone(),
-            engine: EnginePreference::default(),
+            limits: Arc::new(self.limits.clone()),
+            engine: Arc::default(),
             settings: Settings {
                 admin: Admin {
                     socket: "admin.sock".into(),
