@@ -35,6 +35,28 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A file is read when it has been quiet for so long: writers often write in several steps.
 const QUIET: Duration = Duration::from_millis(200);
 
+/// Where it is never quiet (other files beside ours count as well), it is read so long after the
+/// first change all the same.
+const RESTLESS: Duration = Duration::from_secs(2);
+
+/// When changed files are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Due {
+    at: Instant,
+    latest: Instant,
+}
+
+impl Due {
+    /// After a change at `now`, where `before` was due.
+    fn after(now: Instant, before: Option<Self>) -> Self {
+        let latest = before.map_or(now + RESTLESS, |before| before.latest);
+        Self {
+            at: latest.min(now + QUIET),
+            latest,
+        }
+    }
+}
+
 pub(super) async fn start(
     shared: &Arc<Shared>,
     mut publisher: Box<dyn Publisher>,
@@ -81,7 +103,7 @@ struct Reloader {
 
 impl Reloader {
     async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
-        let mut quiet_at: Option<Instant> = None;
+        let mut due: Option<Due> = None;
         loop {
             let changed = async {
                 match &mut self.watch {
@@ -93,14 +115,14 @@ impl Reloader {
                 order = inbox.recv() => {
                     let Some(reply) = order else { return };
                     let (outcome, again) = self.watched_reload().await;
-                    quiet_at = again.then(|| Instant::now() + QUIET).or(quiet_at);
+                    due = again.then(|| Due::after(Instant::now(), due)).or(due);
                     // Whoever asked may have gone; the outcome is in `last_reload` as well.
                     drop(reply.send(outcome));
                 }
-                () = changed => quiet_at = Some(Instant::now() + QUIET),
-                () = sleep_until(quiet_at.unwrap_or_else(Instant::now)), if quiet_at.is_some() => {
+                () = changed => due = Some(Due::after(Instant::now(), due)),
+                () = sleep_until(due.map_or_else(Instant::now, |due| due.at)), if due.is_some() => {
                     let (_, again) = self.watched_reload().await;
-                    quiet_at = again.then(|| Instant::now() + QUIET);
+                    due = again.then(|| Due::after(Instant::now(), None));
                 }
             }
         }
@@ -215,4 +237,20 @@ fn log_in_force(snapshot: &Snapshot) {
         routes = snapshot.routes.len(),
         "configuration in force"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_that_never_pause_do_not_put_a_reload_off_for_ever() {
+        let start = Instant::now();
+        let mut due = Due::after(start, None);
+        assert_eq!(due.at, start + QUIET, "a single change waits for quiet");
+        for n in 1..100 {
+            due = Due::after(start + QUIET / 2 * n, Some(due));
+        }
+        assert_eq!(due.at, start + RESTLESS);
+    }
 }

@@ -1,6 +1,7 @@
 //! Folders that a configuration reads: changes in them reload it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use gateway_agent::control::Control;
 
@@ -85,4 +86,41 @@ async fn a_folder_behind_a_link_is_followed_wherever_the_link_leads() {
     eventually("the other folder", || control.snapshot().generation == 2).await;
     write(&at("v2"), "a.hcl", &service("cache"));
     eventually("a change in it", || control.snapshot().generation == 3).await;
+}
+
+#[tokio::test]
+async fn a_folder_that_never_rests_holds_no_change_back() {
+    let folder = files();
+    let control = Control::load(&folder.path().join("culvert.hcl")).unwrap();
+    let _running = control.start(Box::new(Notes::default())).await.unwrap();
+    let beside = folder.path().join("beside.txt");
+    let noise = tokio::spawn(async move {
+        loop {
+            std::fs::write(&beside, "x").unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    write(folder.path(), "mesh.d/db.hcl", &service("db"));
+    eventually("the change", || control.snapshot().generation == 2).await;
+    noise.abort();
+}
+
+#[tokio::test]
+async fn a_folder_that_is_gone_changes_nothing_until_it_is_back() {
+    let folder = files();
+    let control = Control::load(&folder.path().join("culvert.hcl")).unwrap();
+    let _running = control.start(Box::new(Notes::default())).await.unwrap();
+    for generation in [2, 3] {
+        std::fs::remove_dir_all(folder.path().join("mesh.d")).unwrap();
+        eventually("its going", || !control.last_reload().ok()).await;
+        assert_eq!(control.snapshot().generation, generation - 1);
+        std::fs::create_dir(folder.path().join("mesh.d")).unwrap();
+        let name = format!("web{generation}");
+        write(folder.path(), "mesh.d/web.hcl", &service(&name));
+        eventually("its coming", || control.last_reload().ok()).await;
+        eventually("what is in it", || {
+            control.snapshot().generation == generation
+        })
+        .await;
+    }
 }
