@@ -84,13 +84,13 @@ fn holders(path: &Path) -> BTreeSet<PathBuf> {
 }
 
 /// Whether files may differ after this. Writing counts when it is done; reading (which we do
-/// ourselves) never.
+/// ourselves) never. A change of rights counts: a file that could not be read may be readable.
 fn is_change(kind: EventKind) -> bool {
     matches!(
         kind,
         EventKind::Access(AccessKind::Close(AccessMode::Write))
             | EventKind::Create(_)
-            | EventKind::Modify(ModifyKind::Name(_))
+            | EventKind::Modify(ModifyKind::Name(_) | ModifyKind::Metadata(_))
             | EventKind::Remove(_)
     )
 }
@@ -170,6 +170,16 @@ mod tests {
         notices(folder.path(), "links/mesh.d", || swap("links/mesh.d")).await;
         // A link in the folder, as orchestrators mount it.
         notices(folder.path(), "links", || swap("links/..data")).await;
+    }
+
+    #[tokio::test]
+    async fn a_file_that_may_be_read_from_now_on_is_noticed() {
+        let folder = files();
+        let file = folder.path().join("elsewhere/mesh.d/a.hcl");
+        let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode;
+        std::fs::set_permissions(&file, mode(0o000)).unwrap();
+        let allow = || std::fs::set_permissions(&file, mode(0o644)).unwrap();
+        notices(folder.path(), "elsewhere/mesh.d", allow).await;
     }
 
     #[tokio::test]
