@@ -170,7 +170,7 @@ impl Terms {
             }
             let before = previous.and_then(|previous| previous.routes.get(&wanted.name));
             routes.push(match before {
-                Some(same) if self.makes(same, wanted) => Arc::clone(same),
+                Some(same) if self.makes(same, wanted, &part) => Arc::clone(same),
                 other => Arc::new(self.route(wanted, &part, other.map(Arc::as_ref))),
             });
         }
@@ -183,10 +183,11 @@ impl Terms {
     }
 
     /// Whether `route` is what becomes of `wanted`.
-    fn makes(&self, route: &Route, wanted: &Arc<MeshRoute>) -> bool {
+    fn makes(&self, route: &Route, wanted: &Arc<MeshRoute>, part: &MeshPart) -> bool {
         let same = |before: &Arc<MeshRoute>| Arc::ptr_eq(before, wanted) || before == wanted;
         route.idle_timeout == self.idle_timeout
             && route.cluster.spec().health == self.health_for(wanted)
+            && route.at == *place(wanted, part)
             && route.origin.mesh().is_some_and(same)
     }
 
@@ -200,11 +201,6 @@ impl Terms {
             health: self.health_for(wanted),
         };
         let service = wanted.service.as_ref().map(ToString::to_string);
-        let at = wanted
-            .reason
-            .entries
-            .first()
-            .unwrap_or(&part.mesh.gateway.at);
         Route {
             name: Arc::clone(&wanted.name),
             origin: Origin::Mesh(Arc::clone(wanted)),
@@ -228,7 +224,7 @@ impl Terms {
             source_addresses: Vec::new(),
             cluster: Cluster::renewed(spec, before.map(|before| &before.cluster)),
             notes,
-            at: at.clone(),
+            at: place(wanted, part).clone(),
         }
     }
 
@@ -238,6 +234,12 @@ impl Terms {
             ..self.health
         }
     }
+}
+
+/// Where a route stands: what told most about it, or else the gateway itself.
+fn place<'p>(wanted: &'p MeshRoute, part: &'p MeshPart) -> &'p Place {
+    let told = wanted.reason.entries.first();
+    told.unwrap_or(&part.mesh.gateway.at)
 }
 
 /// How endpoints are chosen, and of how many drawn.

@@ -109,6 +109,20 @@ fn a_refusal_keeps_its_reason_and_a_route_without_places_is_the_gateways() {
 }
 
 #[test]
+fn a_route_that_stands_where_the_gateway_does_moves_with_it() {
+    let mut mesh_route = wanted("web.test", &["10.0.0.1:1"]);
+    mesh_route.reason.entries.clear();
+    let mesh_route = Arc::new(mesh_route);
+    let config = config("");
+    let first = build(&config, &[&mesh_route], None);
+    let mut moved = part([mesh_route]);
+    Arc::make_mut(&mut moved.mesh).gateway.at.line = 7;
+    let second = Snapshot::assemble(&config, Some(moved), Some(&first));
+    let route = second.routes.get("web.test").unwrap();
+    assert_eq!(route.at.to_string(), "culvert.hcl:7:1");
+}
+
+#[test]
 fn the_gateways_panic_share_is_over_the_configurations_and_under_the_routes() {
     let config = config("health { panic_percent = 30 }\n");
     let plain = Arc::new(wanted("a.test", &["10.0.0.1:1"]));
