@@ -8,6 +8,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 use super::{Finding, sysctl};
 use crate::control::Snapshot;
 use crate::control::snapshot::Listener;
+use crate::proxy::accept::lacks_only_ipv6;
 
 pub(super) fn findings(snapshot: &Snapshot) -> Vec<Finding> {
     let mut findings: Vec<Finding> = snapshot
@@ -26,17 +27,22 @@ fn addresses(listener: &Listener) -> Vec<Finding> {
     listener
         .addresses
         .iter()
-        .map(|address| local(&name, *address))
+        .map(|address| local(&name, *address, &listener.addresses))
         .collect()
 }
 
-pub(super) fn local(name: &str, address: SocketAddr) -> Finding {
+pub(super) fn local(name: &str, address: SocketAddr, all: &[SocketAddr]) -> Finding {
     match TcpListener::bind(SocketAddr::new(address.ip(), 0)) {
         Ok(_) => Finding::ok(name, format!("{} is an address of this host", address.ip())),
         Err(error) if error.kind() == ErrorKind::AddrNotAvailable => Finding::fail(
             name,
             format!("{} is no address of this host", address.ip()),
             remedy_for(address.ip()),
+        ),
+        Err(error) if lacks_only_ipv6(address, all, &error) => Finding::warn(
+            name,
+            "this host has no IPv6: it listens on IPv4 only",
+            "if that is not meant: enable IPv6 on this host",
         ),
         Err(error) => Finding::fail(
             name,

@@ -27,11 +27,11 @@ fn an_accept_queue_longer_than_the_kernels_bound_is_a_warning() {
 #[test]
 fn an_address_of_another_host_fails_in_both_families() {
     assert_eq!(
-        listeners::local("x", "127.0.0.1:443".parse().unwrap()).state,
+        listeners::local("x", "127.0.0.1:443".parse().unwrap(), &[]).state,
         State::Ok
     );
     for foreign in ["192.0.2.1:443", "[2001:db8::1]:443"] {
-        let finding = listeners::local("x", foreign.parse().unwrap());
+        let finding = listeners::local("x", foreign.parse().unwrap(), &[]);
         assert_eq!(finding.state, State::Fail, "{finding:?}");
     }
 }

@@ -19,6 +19,7 @@ pub use place::Place;
 use queue::{AcceptLoop, Order, stop_listening};
 use socket2::Socket;
 pub use sockets::BindError;
+pub(crate) use sockets::lacks_only_ipv6;
 use sockets::{adopt, bound, overlap, refuse_to_share};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -50,6 +51,8 @@ pub struct Acceptors {
     open: HashMap<Place, Vec<Shard>>,
     /// Loops that take the last of an address that was given up.
     leaving: Vec<(SocketAddr, JoinHandle<()>)>,
+    /// IPv6 addresses that this host cannot have, and that was said.
+    lacking: HashSet<SocketAddr>,
     cores: usize,
 }
 
@@ -78,6 +81,7 @@ impl Acceptors {
             inheritance,
             open: HashMap::new(),
             leaving: Vec::new(),
+            lacking: HashSet::new(),
             cores: cores.max(1),
         }
     }
@@ -90,11 +94,10 @@ impl Acceptors {
     pub fn bind(&mut self, next: &Snapshot) -> Result<(), Vec<BindError>> {
         let mut errors = Vec::new();
         let mut bound = Vec::new();
-        for place in next
-            .listeners
-            .iter()
-            .flat_map(|listener| Place::of(listener))
-        {
+        for (listener, place) in next.listeners.iter().flat_map(|listener| {
+            let places = Place::of(listener).into_iter();
+            places.map(move |place| (listener, place))
+        }) {
             if self.open.contains_key(&place) {
                 continue;
             }
@@ -104,6 +107,13 @@ impl Acceptors {
                 .collect();
             match self.sockets(&place, next.limits.backlog, made) {
                 Ok(sockets) => bound.push((place, sockets)),
+                Err(error) if lacks_only_ipv6(place.address(), &listener.addresses, &error) => {
+                    let address = place.address();
+                    if self.lacking.insert(address) {
+                        tracing::warn!(%address, listener = %listener.name,
+                            "this host has no IPv6: listen on IPv4 only");
+                    }
+                }
                 Err(error) => errors.push(BindError {
                     address: place.address(),
                     error,

@@ -1,7 +1,7 @@
 //! Making listening sockets, and saying why not.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -28,6 +28,19 @@ impl core::fmt::Display for BindError {
 }
 
 impl std::error::Error for BindError {}
+
+/// Whether a failure to listen on `[::]` leaves nothing unserved: the host has no IPv6 at all, and
+/// the listener has all addresses of the other family. A gateway that names no address asks for both.
+pub(crate) fn lacks_only_ipv6(
+    address: SocketAddr,
+    listener: &[SocketAddr],
+    error: &io::Error,
+) -> bool {
+    let every_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+    error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+        && address.ip() == Ipv6Addr::UNSPECIFIED
+        && listener.contains(&every_v4)
+}
 
 /// SO_REUSEPORT would let a second process of the same user share the address in silence. A bind
 /// without it tells.
@@ -74,4 +87,25 @@ pub(super) fn adopt(socket: Socket) -> io::Result<TcpListener> {
 pub(super) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let same = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     same && a.port() == b.port() && a.is_ipv4() == b.is_ipv4()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_without_ipv6_is_served_where_all_of_ipv4_is_and_nowhere_else() {
+        let of = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let both = [of("0.0.0.0:8443"), of("[::]:8443")];
+        let none = io::Error::from_raw_os_error(libc::EAFNOSUPPORT);
+        assert!(lacks_only_ipv6(both[1], &both, &none));
+        assert!(!lacks_only_ipv6(both[0], &both, &none));
+        assert!(!lacks_only_ipv6(both[1], &both[1..], &none), "all there is");
+        let other_port = [of("0.0.0.0:443"), both[1]];
+        assert!(!lacks_only_ipv6(both[1], &other_port, &none));
+        let meant = [both[0], of("[2001:db8::1]:8443")];
+        assert!(!lacks_only_ipv6(meant[1], &meant, &none));
+        let taken = io::Error::from_raw_os_error(libc::EADDRINUSE);
+        assert!(!lacks_only_ipv6(both[1], &both, &taken));
+    }
 }
