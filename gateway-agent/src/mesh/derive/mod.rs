@@ -8,7 +8,7 @@
 //! Deliberately not here: how health turns into a choice of endpoints at run time (panic,
 //! ejection), and any look-up by server name; both are `control`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -181,6 +181,9 @@ fn gather(units: &BTreeMap<Key, Arc<Unit>>, notes: &mut Vec<Note>) -> Vec<Arc<Me
         }
         meet
     });
+    // A service that peers use has its subsets looked at once for them and once for us.
+    let mut told = HashSet::new();
+    notes.retain(|note| told.insert(note.text.clone()));
     routes
 }
 

@@ -415,6 +415,14 @@ proptest! {
     }
 
     #[test]
+    fn nothing_is_told_twice(pieces in pieces()) {
+        let mut seen = BTreeSet::new();
+        for note in new(&view(&pieces)).notes() {
+            prop_assert!(seen.insert(note.text.clone()), "{note}");
+        }
+    }
+
+    #[test]
     fn the_order_of_what_is_told_plays_no_role(
         (told, shuffled) in pieces().prop_flat_map(|pieces| {
             (Just(pieces.clone()), Just(pieces).prop_shuffle())
