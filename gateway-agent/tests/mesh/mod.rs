@@ -231,7 +231,9 @@ fn extras(
     let mut wrong = Vec::new();
     let mut case = Fields::of("the case", case)?;
     // No name of a route is a single label, so these may stand among the routes too.
-    let inner = case.take(&["expect"]).unwrap_or(Value::Object(Map::new()));
+    let inner = case
+        .take(&["expect"])
+        .unwrap_or_else(|| Value::Object(Map::new()));
     let mut inner = Fields::of("what is expected", &inner)?;
     let binds_told = case.take(&["binds"]).or_else(|| inner.take(&["binds"]));
     if let Some(value) = binds_told {

@@ -4,7 +4,7 @@
 //! routed by request would have to be ended here with a certificate that only xDS hands out;
 //! passed through, the far end would show the wrong identity. So its names are refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::View;
@@ -28,8 +28,8 @@ pub(super) struct Inputs {
     /// The peers, and where each is allowed.
     peers: BTreeMap<Name, Place>,
     protocol: String,
-    /// Whether anything answers for the service itself.
-    registered: bool,
+    /// Whether there is such a service at all.
+    exists: bool,
     target: Result<Target, DeadEnd>,
     /// Who answers for the target.
     instances: Option<Held<[Arc<Instance>]>>,
@@ -41,10 +41,9 @@ impl Inputs {
             let target = chain::follow(view, &service);
             let instances = target.as_ref().ok();
             let instances = instances.and_then(|target| view.connect.get(&target.service));
-            let answers = view.connect.get(&service);
             let inputs = Self {
                 protocol: view.entries.protocol(&service).to_owned(),
-                registered: answers.is_some_and(|instances| !instances.is_empty()),
+                exists: exists(view, &service),
                 instances: instances.map(Held::of),
                 service: service.clone(),
                 peers,
@@ -57,10 +56,11 @@ impl Inputs {
     pub(super) fn derive(&self, terms: &Terms, draft: &mut Draft) {
         let Self { service, .. } = self;
         let at = || self.peers.values().take(1).cloned().collect();
-        // Consul: what is not registered here is not routed, wherever its chain leads.
-        if !self.registered {
-            let text =
-                format!("service {service} is exported and has no instance in the mesh here");
+        if !self.exists {
+            let text = format!(
+                "service {service} is exported, and neither an instance nor a config entry in the \
+                 mesh here is its own"
+            );
             draft.note(text, at());
             return;
         }
@@ -141,6 +141,25 @@ impl Inputs {
     }
 }
 
+/// Whether there is a service. Consul: one is exported if an instance answers for it in the mesh, or
+/// if it has a discovery chain of its own, wherever that leads.
+fn exists(view: &View, service: &ServiceName) -> bool {
+    let answers = view.connect.get(service);
+    answers.is_some_and(|instances| !instances.is_empty())
+        || view.entries.resolvers.contains_key(service)
+        || view.entries.routers.contains_key(service)
+        || view.entries.splitters.contains_key(service)
+}
+
+/// The services with a discovery chain of their own.
+fn chained(view: &View) -> impl Iterator<Item = &ServiceName> {
+    let entries = &view.entries;
+    let resolvers = entries.resolvers.keys();
+    resolvers
+        .chain(entries.routers.keys())
+        .chain(entries.splitters.keys())
+}
+
 /// Which peers may use which service. Consul: `*` stands for all of a namespace but `consul`.
 fn exports(view: &View) -> BTreeMap<ServiceName, BTreeMap<Name, Place>> {
     let mut exports: BTreeMap<ServiceName, BTreeMap<Name, Place>> = BTreeMap::new();
@@ -161,14 +180,19 @@ fn exports(view: &View) -> BTreeMap<ServiceName, BTreeMap<Name, Place>> {
             partition: view.here.partition.clone(),
             ..export.service.clone()
         };
-        let services: Vec<&ServiceName> = if named.name == *"*" {
-            let all = view.connect.keys();
+        let services: BTreeSet<&ServiceName> = if named.name == *"*" {
+            let all = view.connect.keys().chain(chained(view));
             let meant = |service: &&ServiceName| {
-                service.namespace == named.namespace && service.name != *"consul"
+                let ServiceName {
+                    name,
+                    namespace,
+                    partition,
+                } = service;
+                *namespace == named.namespace && *partition == named.partition && *name != *"consul"
             };
             all.filter(meant).collect()
         } else {
-            vec![&named]
+            [&named].into()
         };
         for service in services {
             let allowed = exports.entry(service.clone()).or_default();
