@@ -39,12 +39,14 @@ impl Snapshot {
             let terms = Terms::new(config, part.panic_percent);
             Arc::new(terms.put_in_force(part, &mut routes, previous))
         });
+        let routes = RouteTable::new(routes);
         Self {
             generation: previous.map_or(1, |previous| previous.generation + 1),
             instance: Arc::clone(&config.instance),
             datacenter: Arc::clone(&config.datacenter),
             listeners,
-            routes: RouteTable::new(routes),
+            departed: departed(&routes, previous),
+            routes,
             default: config
                 .default
                 .as_ref()
@@ -72,6 +74,14 @@ impl Terms {
     }
 }
 
+/// The routes of `previous` that `routes` lacks and that have connections still.
+fn departed(routes: &RouteTable, previous: Option<&Snapshot>) -> RouteTable {
+    let before = previous.into_iter();
+    let before = before.flat_map(|before| before.routes.iter().chain(before.departed.iter()));
+    let gone = before.filter(|route| route.uses.now() > 0 && routes.get(&route.name).is_none());
+    RouteTable::new(gone.map(Arc::clone).collect())
+}
+
 fn build_route(config: &Config, route: &RouteConfig, previous: Option<&Snapshot>) -> Route {
     let Limits {
         connect_timeout,
@@ -85,7 +95,7 @@ fn build_route(config: &Config, route: &RouteConfig, previous: Option<&Snapshot>
         choices: None,
         health: config.settings.health,
     };
-    let before = previous.and_then(|previous| previous.routes.get(name));
+    let before = previous.and_then(|previous| previous.before(name));
     Route {
         name: Arc::clone(name),
         origin: Origin::Configured,

@@ -38,6 +38,9 @@ pub struct Snapshot {
     pub listeners: Vec<Arc<Listener>>,
     /// All routes.
     pub routes: RouteTable,
+    /// Routes that are gone and have connections still. One that comes back, as that of a service
+    /// does that is registered anew, goes on counting them.
+    pub departed: RouteTable,
     /// What happens to names that no route has, and to hellos without a name.
     pub default: DefaultAction,
     /// Sizes and times of the data path.
@@ -79,6 +82,12 @@ impl Snapshot {
             (None, Some(_)) => Err(NoRoute::UnknownName),
             (None, None) => Err(NoRoute::NoServerName),
         }
+    }
+
+    /// The route of this name that the next snapshot's takes over from.
+    pub(super) fn before(&self, route_name: &str) -> Option<&Arc<Route>> {
+        let here = self.routes.get(route_name);
+        here.or_else(|| self.departed.get(route_name))
     }
 
     /// The listener of this name.

@@ -1,7 +1,8 @@
 //! Uses: how many connections a route has, counted across reloads.
 //!
 //! A route's limit is on all its connections, whichever snapshot they were routed with; so the
-//! count is handed from a route to the one of the same name after a reload.
+//! count is handed from a route to the one of the same name after a reload, also where the name
+//! was gone in between.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

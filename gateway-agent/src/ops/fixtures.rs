@@ -126,6 +126,7 @@ pub(super) fn snapshot(routes: Vec<Arc<Route>>) -> Snapshot {
         datacenter: "dc1".into(),
         listeners: vec![Arc::new(listener)],
         routes: RouteTable::new(routes),
+        departed: RouteTable::default(),
         default: DefaultAction::Reject,
         limits: Arc::default(),
         engine: Arc::default(),

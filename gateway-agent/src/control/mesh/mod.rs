@@ -168,7 +168,7 @@ impl Terms {
                 shadowed.push(Arc::clone(wanted));
                 continue;
             }
-            let before = previous.and_then(|previous| previous.routes.get(&wanted.name));
+            let before = previous.and_then(|previous| previous.before(&wanted.name));
             routes.push(match before {
                 Some(same) if self.makes(same, wanted, &part) => Arc::clone(same),
                 other => Arc::new(self.route(wanted, &part, other.map(Arc::as_ref))),

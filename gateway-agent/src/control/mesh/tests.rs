@@ -203,6 +203,25 @@ fn what_did_not_change_stays_the_very_same_and_what_did_keeps_its_life() {
 }
 
 #[test]
+fn a_route_that_comes_back_counts_the_connections_that_outlived_it() {
+    let config = config("");
+    let web = Arc::new(wanted("web.test", &["10.0.0.1:1"]));
+    let first = build(&config, &[&web], None);
+    let open = first.routes.get("web.test").unwrap().uses.begin(None);
+    let without = build(&config, &[], Some(&first));
+    assert!(without.routes.lookup("web.test").is_none());
+    let still_without = build(&config, &[], Some(&without));
+    let back = build(&config, &[&web], Some(&still_without));
+    let uses = &back.routes.get("web.test").unwrap().uses;
+    assert!(uses.begin(Some(1)).is_none(), "the one before counts");
+    assert_eq!(back.departed.len(), 0);
+    drop(open);
+    assert!(uses.begin(Some(1)).is_some());
+    let forgotten = build(&config, &[], Some(&back));
+    assert_eq!(forgotten.departed.len(), 0, "nobody is left to count");
+}
+
+#[test]
 fn other_settings_make_other_routes() {
     let mesh_route = Arc::new(wanted("web.test", &["10.0.0.1:1"]));
     let first = build(&config(""), &[&mesh_route], None);

@@ -189,6 +189,7 @@ impl Setup {
             datacenter: "".into(),
             listeners: vec![Arc::new(listener)],
             routes: RouteTable::new(vec![Arc::new(route)]),
+            departed: RouteTable::default(),
             default: DefaultAction::Reject,
             limits: Arc::new(self.limits.clone()),
             engine: Arc::default(),
