@@ -67,10 +67,8 @@ fn render(status: &view::Status) -> String {
         .iter()
         .map(|(key, value)| format!("{key:<15}{value}\n"))
         .collect();
-    let notes = status.mesh.iter().flat_map(|mesh| &mesh.notes);
-    let notes: String = notes
-        .map(|note| format!("note: {}\n", visible(note)))
-        .collect();
+    let notes = status.mesh.as_ref().map(|mesh| notes(&mesh.notes));
+    let notes = notes.unwrap_or_default();
     let gap = if notes.is_empty() { "" } else { "\n" };
     format!(
         "{text}{}{gap}{notes}\n{}",
@@ -107,6 +105,20 @@ fn mesh(mesh: &Mesh) -> [(&'static str, String); 3] {
         ("trust domain", trust_domain),
         ("remote", remote),
     ]
+}
+
+/// So many notes leave room for the rest on one screen; a large mesh may have thousands.
+const MOST_NOTES: usize = 10;
+
+fn notes(notes: &[String]) -> String {
+    let shown = notes.iter().take(MOST_NOTES);
+    let text: String = shown
+        .map(|note| format!("note: {}\n", visible(note)))
+        .collect();
+    match notes.len().saturating_sub(MOST_NOTES) {
+        0 => text,
+        more => format!("{text}note: and {more} more, which `culvert status --json` shows\n"),
+    }
 }
 
 fn configuration(status: &view::Status) -> String {
@@ -193,6 +205,15 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn thousands_of_notes_leave_room_for_the_rest() {
+        let all: Vec<String> = (0..3000).map(|n| format!("service {n}")).collect();
+        assert_eq!(notes(&all[..MOST_NOTES]).lines().count(), MOST_NOTES);
+        let text = notes(&all);
+        assert_eq!(text.lines().count(), MOST_NOTES + 1);
+        assert!(text.contains("and 2990 more"), "{text}");
     }
 
     fn sample() -> view::Status {
