@@ -3,6 +3,7 @@
 //! A place is one number over all files: each text starts where the one before it ends. So a
 //! [`Span`] stays small and needs no word about its file; [`Sources`] finds that.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,15 +19,17 @@ pub(crate) struct Source {
     base: u32,
     /// Where each line starts, counted in this text.
     lines: Vec<u32>,
-    /// Whether a character is a byte, so that columns need no counting: machines write files of
-    /// one line, with thousands of places in it.
-    ascii: bool,
+    /// How many characters start before each [`Source::BLOCK`]; empty where each is one byte.
+    /// Machines write files of one line, with thousands of places in it: no column may take a
+    /// walk over the line.
+    blocks: Vec<u32>,
 }
 
 /// All files of one configuration; the host's own first. Never empty.
 #[derive(Debug)]
 pub struct Sources {
     list: Vec<Source>,
+    by_path: HashMap<Arc<str>, usize>,
 }
 
 /// A range of bytes in one file of [`Sources`], on character boundaries.
@@ -56,6 +59,9 @@ impl Source {
     /// A quarter of a gibibyte holds two million routes; a bigger file is another file by mistake.
     pub(crate) const MOST_BYTES: usize = 256 << 20;
 
+    /// Bytes that are looked at when a place is asked for or looked up, at most.
+    const BLOCK: usize = 256;
+
     /// Takes a text whose first byte is numbered `base`. Its path decides the language: JSON when
     /// it ends in `.json`.
     fn new(path: &str, text: String, base: u32) -> Self {
@@ -63,11 +69,15 @@ impl Source {
             .match_indices('\n')
             .map(|(at, _)| Span::new(at..at + 1).end);
         let lines = std::iter::once(0).chain(starts).collect();
+        let blocks = match text.is_ascii() {
+            true => Vec::new(),
+            false => blocks(&text),
+        };
         Self {
             path: path.into(),
             base,
             lines,
-            ascii: text.is_ascii(),
+            blocks,
             text,
         }
     }
@@ -89,13 +99,7 @@ impl Source {
     pub(crate) fn place(&self, span: Span) -> Place {
         let line = self.line_of(span);
         let start = self.line_range(line).start;
-        let end = self.offset(span.start);
-        let before = if self.ascii {
-            end.saturating_sub(start)
-        } else {
-            let before = self.text.get(start..end).unwrap_or("");
-            before.chars().count()
-        };
+        let before = self.character(self.offset(span.start)) - self.character(start);
         let column = u32::try_from(before).unwrap_or(u32::MAX);
         Place {
             file: Arc::clone(&self.path),
@@ -125,15 +129,16 @@ impl Source {
         let line = usize::try_from(place.line.checked_sub(1)?).ok()?;
         let column = usize::try_from(place.column.checked_sub(1)?).ok()?;
         let range = self.line_range(line);
-        let text = self.text.get(range.clone())?;
-        let (within, _) = text.char_indices().nth(column)?;
-        let rest = text.get(within..)?;
-        let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
-        let length = match rest.find(|c| !word(c)).unwrap_or(rest.len()) {
-            0 => rest.chars().next().map_or(0, char::len_utf8),
+        let start = self.byte(self.character(range.start) + column);
+        let rest = self.text.get(start..range.end)?;
+        let word = |c: &char| c.is_alphanumeric() || matches!(c, '_' | '-');
+        let word = rest.chars().take(Self::BLOCK).take_while(word);
+        let length = match word.map(char::len_utf8).sum() {
+            // Past the end of the line there is nothing.
+            0 => rest.chars().next().map(char::len_utf8)?,
             length => length,
         };
-        let start = self.base() + range.start + within;
+        let start = self.base() + start;
         Some(Span::new(start..start + length))
     }
 
@@ -142,6 +147,35 @@ impl Source {
         self.lines
             .partition_point(|&start| start as usize <= offset)
             .saturating_sub(1)
+    }
+
+    /// How many characters start before an offset.
+    fn character(&self, offset: usize) -> usize {
+        let block = offset / Self::BLOCK;
+        match self.blocks.get(block) {
+            Some(&before) => {
+                let rest = self.text.as_bytes().get(block * Self::BLOCK..offset);
+                before as usize + rest.map_or(0, characters)
+            }
+            None => offset,
+        }
+    }
+
+    /// The offset of a character: what [`Source::character`] is asked for to answer it.
+    fn byte(&self, character: usize) -> usize {
+        let Some(block) = self
+            .blocks
+            .partition_point(|&before| before as usize <= character)
+            .checked_sub(1)
+        else {
+            return character;
+        };
+        let start = block * Self::BLOCK;
+        let before = self.blocks.get(block).map_or(0, |&before| before as usize);
+        let bytes = self.text.as_bytes().iter().enumerate().skip(start);
+        let mut starts = bytes.filter(|&(_, &byte)| starts_character(byte));
+        let found = starts.nth(character.saturating_sub(before));
+        found.map_or(self.text.len(), |(offset, _)| offset)
     }
 
     /// The offset in this text of a byte's number.
@@ -159,14 +193,40 @@ impl Source {
     }
 }
 
+/// How many characters start before each block of a text.
+fn blocks(text: &str) -> Vec<u32> {
+    let mut before = 0;
+    let blocks = text.as_bytes().chunks(Source::BLOCK);
+    let counts = blocks.map(|block| {
+        let own = before;
+        // As with spans, what is counted here fits.
+        before += u32::try_from(characters(block)).unwrap_or_default();
+        own
+    });
+    let mut blocks: Vec<_> = counts.collect();
+    // For the end of a text that ends with a block.
+    blocks.push(before);
+    blocks
+}
+
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| starts_character(byte)).count()
+}
+
+fn starts_character(byte: u8) -> bool {
+    byte & 0b1100_0000 != 0b1000_0000
+}
+
 impl Sources {
     /// All files together; keeps every number within 32 bits.
     pub(crate) const MOST_BYTES: usize = 1 << 30;
 
     /// Starts with the host's own file.
     pub(crate) fn new(path: &str, text: String) -> Self {
+        let main = Source::new(path, text, 0);
         Self {
-            list: vec![Source::new(path, text, 0)],
+            by_path: HashMap::from([(Arc::clone(&main.path), 0)]),
+            list: vec![main],
         }
     }
 
@@ -177,7 +237,10 @@ impl Sources {
         let base = last.map_or(0, |last| last.base() + last.text.len() + 1);
         match u32::try_from(base) {
             Ok(number) if base + text.len() < Self::MOST_BYTES => {
-                self.list.push(Source::new(path, text, number));
+                let source = Source::new(path, text, number);
+                let path = Arc::clone(&source.path);
+                self.by_path.entry(path).or_insert(self.list.len());
+                self.list.push(source);
                 true
             }
             _ => false,
@@ -210,8 +273,8 @@ impl Sources {
 
     /// The character or word that stands at a place; `None` when no file has it.
     pub(crate) fn span(&self, place: &Place) -> Option<Span> {
-        let source = self.list.iter().find(|source| source.path == place.file)?;
-        source.span(place)
+        let number = *self.by_path.get(&place.file)?;
+        self.list.get(number)?.span(place)
     }
 
     /// Tells one state of all files from another.
@@ -250,6 +313,38 @@ mod tests {
             .of(Span::new(base..base + 2))
             .line(Span::new(base..base + 2));
         assert_eq!((line, within), ("ü = 3", 0..2));
+    }
+
+    #[test]
+    fn columns_count_characters_over_long_lines() {
+        for text in ["ü", "a", "aü€", "aüb€\nc"].map(|part| part.repeat(700)) {
+            let sources = Sources::new("a.json", text.clone());
+            let (mut line, mut column) = (1, 1);
+            for (offset, c) in text.char_indices() {
+                let place = sources.place(Span::new(offset..offset + c.len_utf8()));
+                assert_eq!((place.line, place.column), (line, column), "at {offset}");
+                let found = sources.span(&place).map(|span| span.range().start);
+                assert_eq!(found, Some(offset));
+                (line, column) = match c {
+                    '\n' => (line + 1, 1),
+                    _ => (line, column + 1),
+                };
+            }
+            let end = sources.place(Span::new(text.len()..text.len()));
+            assert_eq!((end.line, end.column), (line, column));
+            assert_eq!(sources.span(&end), None);
+        }
+    }
+
+    #[test]
+    fn a_place_takes_no_walk_over_its_line() {
+        // Walks would take hours.
+        let text = "ü".repeat(1 << 20);
+        let sources = Sources::new("a.json", text.clone());
+        for offset in (0..text.len()).step_by(20) {
+            let place = sources.place(Span::new(offset..offset + 2));
+            assert_eq!(sources.span(&place).unwrap().range().start, offset);
+        }
     }
 
     #[test]
