@@ -1,9 +1,12 @@
 //! The parser against hcl-edit: what that reads as literals, ours reads as the same.
 
+use std::sync::Arc;
+
 use hcl_edit::expr::{Expression, ObjectKey};
 use hcl_edit::structure::{Body, Structure};
 
 use super::{Table, Value, parse};
+use crate::config::diagnostic::ConfigErrors;
 use crate::config::source::Sources;
 
 /// A tree as text, without places.
@@ -120,4 +123,18 @@ fn a_pair_of_utf16_escapes_is_one_character_in_json() {
     let mut errors = Vec::new();
     let table = parse(source.main(), &mut errors).unwrap();
     assert_eq!(ours(&table), ["a=\"😀\""]);
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over_and_places_stay_right() {
+    let source = Sources::new("a.json", "\u{feff}{\"a\": 1}".to_owned());
+    let mut errors = Vec::new();
+    let table = parse(source.main(), &mut errors).unwrap();
+    assert_eq!(ours(&table), ["a=1"]);
+
+    let source = Sources::new("a.json", "\u{feff}{\"a\": x}".to_owned());
+    assert!(parse(source.main(), &mut errors).is_none());
+    let told = ConfigErrors::new(Arc::new(source), errors);
+    // The mark is a character, too, though nobody sees it.
+    assert_eq!(told.items().next().map(|item| item.column), Some(8));
 }
