@@ -48,11 +48,16 @@ fn check(splits: &[Split], readable: bool, reader: &mut Reader<'_, '_>) {
         }
         return;
     }
-    let sum: u32 = splits.iter().map(|split| split.weight).sum();
-    if readable && sum != Split::WHOLE {
+    let sum = sum(splits.iter().map(|split| split.weight));
+    if readable && sum != u64::from(Split::WHOLE) {
         let message = format!("the weights of the splits are {} together", percent(sum));
         reader.complain(message, "expected 100");
     }
+}
+
+/// A file has room for more splits than 32 bits can sum.
+fn sum(weights: impl Iterator<Item = u32>) -> u64 {
+    weights.map(u64::from).sum()
 }
 
 /// The weight in hundredths; 0 where it is not given, as Consul has it.
@@ -84,7 +89,7 @@ fn hundredths(text: &str) -> Option<u32> {
     Some((number * 100.0).round() as u32)
 }
 
-fn percent(hundredths: u32) -> String {
+fn percent(hundredths: u64) -> String {
     match hundredths % 100 {
         0 => (hundredths / 100).to_string(),
         rest => format!("{}.{rest:02}", hundredths / 100),
@@ -104,5 +109,11 @@ mod tests {
             assert_eq!(hundredths(text), Some(weight), "{text}");
         }
         assert_eq!(percent(9_905), "99.05");
+    }
+
+    #[test]
+    fn many_weights_do_not_come_round_to_100() {
+        let weights = std::iter::repeat_n(10_000, 429_497);
+        assert_eq!(sum(weights), 4_294_970_000);
     }
 }
