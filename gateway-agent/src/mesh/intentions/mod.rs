@@ -33,13 +33,14 @@ use ranked::Ranked;
 /// The intentions of a mesh, ranked and compiled.
 #[derive(Clone, Debug)]
 pub struct Intentions {
-    /// By partition, namespace and name of the destination; each list in order of precedence.
-    by_destination: BTreeMap<Arc<str>, ByNamespace>,
+    /// By partition, namespace and name of the destination, in lower case: Consul looks them up
+    /// without regard to it. Each list is in order of precedence.
+    by_destination: BTreeMap<String, ByNamespace>,
     default: Action,
 }
 
-type ByNamespace = BTreeMap<Arc<str>, ByName>;
-type ByName = BTreeMap<Arc<str>, Vec<Ranked>>;
+type ByNamespace = BTreeMap<String, ByName>;
+type ByName = BTreeMap<String, Vec<Ranked>>;
 
 impl Intentions {
     /// Ranks the sources of all entries.
@@ -51,11 +52,11 @@ impl Intentions {
         let mut by_destination: BTreeMap<_, ByNamespace> = BTreeMap::new();
         for entry in entries {
             let list = by_destination
-                .entry(Arc::clone(&entry.partition))
+                .entry(entry.partition.to_ascii_lowercase())
                 .or_default()
-                .entry(Arc::clone(&entry.namespace))
+                .entry(entry.namespace.to_ascii_lowercase())
                 .or_default()
-                .entry(Arc::clone(&entry.name))
+                .entry(entry.name.to_ascii_lowercase())
                 .or_default();
             list.extend(Ranked::of(entry));
             list.sort_by(Ranked::order);
@@ -102,10 +103,13 @@ impl Intentions {
 
     /// The intentions whose destination matches, highest precedence first.
     fn about(&self, to: &Destination<'_>) -> impl Iterator<Item = &Ranked> {
-        let by_namespace = self.by_destination.get(to.partition);
-        [(to.namespace, to.service), (to.namespace, ANY), (ANY, ANY)]
+        let [partition, namespace, service] =
+            [to.partition, to.namespace, to.service].map(str::to_ascii_lowercase);
+        let by_namespace = self.by_destination.get(&partition);
+        [(&*namespace, &*service), (&namespace, ANY), (ANY, ANY)]
+            .map(|(namespace, name)| by_namespace?.get(namespace)?.get(name))
             .into_iter()
-            .filter_map(move |(namespace, name)| by_namespace?.get(namespace)?.get(name))
+            .flatten()
             .flatten()
     }
 

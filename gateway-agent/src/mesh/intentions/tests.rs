@@ -232,6 +232,21 @@ fn the_first_matching_source_decides_and_nothing_is_combined() {
 }
 
 #[test]
+fn a_destination_is_found_without_regard_to_case() {
+    let intentions = intentions(
+        vec![
+            entry("Blue/Team/Api", vec![source("blue/team/web", DENY, 2)]),
+            entry("blue/team/*", vec![source("blue/team/web", ALLOW, 3)]),
+        ],
+        Action::Allow,
+    );
+    for to in ["blue/team/api", "BLUE/TEAM/API"] {
+        let decision = ask_tcp(&intentions, "blue/team/web", to);
+        assert!(!decision.allowed, "{to}: {}", decision.reason);
+    }
+}
+
+#[test]
 fn a_peer_matches_only_the_source_that_names_it() {
     let of_peer = |peer: &str, rule, line| Source {
         peer: Some(peer.into()),
