@@ -24,6 +24,27 @@ listener "tls" {
   # refuse = "alert"          # or "close": no TLS alert
 }
 
+# The mesh gateway of a datacenter, by the files of a folder beside this one (docs/mesh.md). These two need a
+# `datacenter`, at the top of this file, and the mesh's own trust domain:
+#
+# trust_domain = "11111111-2222-3333-4444-555555555555.consul"
+#
+# gateway "mesh" {
+#   address     = ["10.1.0.1:8443"]   # else as registered in the folder
+#   wan_address = "203.0.113.10:443"  # what other datacenters dial
+#   # expose_servers = false          # for WAN federation
+#   # hostnames      = "all"          # or "first": one name of a remote group, as Envoy does
+#   # allow, deny, accept_proxy, refuse: as in `listener`
+# }
+#
+# source "files" { path = "mesh.d" }
+#
+# primary_datacenter       = "dc1"    # else `datacenter`
+# partition                = "default"
+# domain                   = "consul"
+# default_intention_policy = "deny"   # or "allow"
+# mode_rules               = "1.14"   # or "1.8": which precedence of gateway modes
+
 # An exact name comes before the longest suffix; `*` stands for one or more labels.
 route "web.example.com" {
   endpoints = ["127.0.0.1:9443", "[::1]:9443"]
