@@ -124,3 +124,18 @@ async fn a_folder_that_is_gone_changes_nothing_until_it_is_back() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn a_folder_that_is_emptied_changes_nothing() {
+    let folder = files();
+    let control = Control::load(&folder.path().join("culvert.hcl")).unwrap();
+    let _running = control.start(Box::new(Notes::default())).await.unwrap();
+    std::fs::remove_file(folder.path().join("mesh.d/web.hcl")).unwrap();
+    eventually("its last file's going", || !control.last_reload().ok()).await;
+    assert_eq!(control.snapshot().generation, 1, "the last good one stays");
+    write(folder.path(), "mesh.d/nothing.hcl", "");
+    eventually("a mesh of nothing, on purpose", || {
+        control.snapshot().generation == 2
+    })
+    .await;
+}

@@ -26,6 +26,14 @@ pub(in crate::config) fn add(
                      this file",
                 ));
             }
+            // More likely a folder that is being put in place than a mesh of nothing: to take it as
+            // that would take every route away.
+            Ok(files) if files.is_empty() => {
+                let message = format!("{} holds no file to read", folder.path.display());
+                let expected = "expected a directory with at least one `*.hcl` or `*.json`";
+                let wrong = Diagnostic::new(folder.at, message, expected);
+                errors.push(wrong.help("for a mesh of nothing, put an empty file into it"));
+            }
             Ok(files) => {
                 for file in files {
                     if let Err(message) = add_one(sources, &file) {
