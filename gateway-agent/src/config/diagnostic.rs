@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::source::{Sources, Span};
 
@@ -78,17 +79,16 @@ impl Diagnostic {
 
     fn render(&self, sources: &Sources) -> String {
         let title = Level::ERROR.primary_title(self.message.as_str());
-        let mut group = match self.at {
-            Some(at) => title.element(snippet(
-                sources,
-                at,
-                AnnotationKind::Primary,
-                &self.expected,
-            )),
-            None => Group::with_title(title),
-        };
-        for (at, what) in &self.also {
-            group = group.element(snippet(sources, *at, AnnotationKind::Context, what));
+        let mut group = Group::with_title(title);
+        if let Some(at) = self.at {
+            group = mark(group, sources, at, AnnotationKind::Primary, &self.expected);
+        }
+        for (at, what) in self.also.iter().take(ALSO) {
+            group = mark(group, sources, *at, AnnotationKind::Context, what);
+        }
+        let more = self.also.len().saturating_sub(ALSO);
+        if more > 0 {
+            group = group.element(Level::NOTE.message(format!("and {more} more places")));
         }
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
@@ -97,21 +97,50 @@ impl Diagnostic {
     }
 }
 
-/// One line of the source with one mark. Each line is cut out first: rendering cost must not grow
-/// with the file.
-fn snippet<'a>(
+/// So many other places are shown to a person; machines get all.
+const ALSO: usize = 10;
+
+/// One line of the source with one mark. Each line is cut out first, and a very long one to what
+/// is around the mark: rendering cost must not grow with the file, which may be one line.
+fn mark<'a>(
+    group: Group<'a>,
     sources: &'a Sources,
     at: Span,
     kind: AnnotationKind,
     label: &'a str,
-) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+) -> Group<'a> {
     let source = sources.of(at);
+    let place = source.place(at);
     let (line, within) = source.line(at);
-    let number = source.place(at).line as usize;
-    Snippet::source(line)
-        .path(&*source.path)
-        .line_start(number)
-        .annotation(kind.span(within).label(label))
+    let (number, column) = (place.line as usize, place.column as usize);
+    if line.len() <= LONG {
+        let snippet = Snippet::source(line).path(&*source.path).line_start(number);
+        return group.element(snippet.annotation(kind.span(within).label(label)));
+    }
+    let window = around(line, &within);
+    let shown = |offset: usize| offset.clamp(window.start, window.end) - window.start;
+    let span = shown(within.start)..shown(within.end);
+    let origin = Origin::path(&*source.path).line(number).char_column(column);
+    let snippet = Snippet::source(line.get(window).unwrap_or_default()).line_start(number);
+    group
+        .element(origin)
+        .element(snippet.annotation(kind.span(span).label(label)))
+}
+
+/// Nobody writes longer lines, and nobody reads them.
+const LONG: usize = 1000;
+
+/// A part of a line around a mark, on character boundaries.
+fn around(line: &str, mark: &Range<usize>) -> Range<usize> {
+    const BESIDE: usize = 100;
+    let down = |mut offset: usize| {
+        while !line.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        offset
+    };
+    let end = mark.end.min(mark.start + BESIDE).saturating_add(BESIDE);
+    down(mark.start.saturating_sub(BESIDE))..down(end.min(line.len()))
 }
 
 /// Everything that is wrong with one configuration; displays as text for people, with the
@@ -229,5 +258,25 @@ impl ErrorItem {
                 .map(|(at, what)| format!("{}: {what}", sources.place(*at)))
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_cut_to_what_is_around_the_mark() {
+        let text = format!("{}x = ü{}", "ü ".repeat(1000), " ü".repeat(1000));
+        let start = 3 * 1000;
+        let sources = Arc::new(Sources::new("a.json", text));
+        let wrong = Diagnostic::new(Span::new(start..start + 1), "no", "expected y");
+        let told = ConfigErrors::new(sources, vec![wrong]).to_string();
+        assert!(told.contains("a.json:1:2001"), "{told}");
+        assert!(
+            told.contains("x = ü") && told.contains("^ expected y"),
+            "{told}"
+        );
+        assert!(told.len() < 1500, "{told}");
     }
 }
