@@ -8,31 +8,31 @@
 //! nothing else, in a stable order. Reading files is `config`'s, putting routes in force
 //! `control`'s.
 
-/// Services, nodes and their checks, as a source tells them.
+// Services, nodes and their checks, as a source tells them.
 pub mod catalog;
-/// From a mesh to the routes of one of its gateways.
+// From a mesh to the routes of one of its gateways.
 pub mod derive;
-/// How a proxy reaches an upstream.
+// How a proxy reaches an upstream.
 pub mod dial;
 /// Where an instance is reached, and whether it should be.
 mod endpoint;
-/// Config entries.
+// Config entries.
 pub mod entries;
-/// The filter language of subsets.
+// The filter language of subsets.
 pub mod filter;
-/// Who may connect to whom.
+// Who may connect to whom.
 pub mod intentions;
-/// Names of things in a mesh, which ignore case.
+// Names of things in a mesh, which ignore case.
 pub mod name;
-/// May one service connect to another.
+// May one service connect to another.
 pub mod permit;
-/// What a mesh gateway must do, route by route.
+// What a mesh gateway must do, route by route.
 pub mod route;
-/// Server names.
+// Server names.
 pub mod sni;
-/// Identities.
+// Identities.
 pub mod spiffe;
-/// A mesh as a whole.
+// A mesh as a whole.
 pub mod state;
 
 pub use name::{Locality, Name, ServiceName};

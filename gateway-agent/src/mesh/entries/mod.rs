@@ -13,29 +13,29 @@ use super::name::{Name, ServiceName};
 
 mod check;
 mod entry;
-/// What peers and partitions may use.
+// What peers and partitions may use.
 pub mod exported;
-/// Changes to headers.
+// Changes to headers.
 pub mod headers;
-/// What enters the mesh.
+// What enters the mesh.
 pub mod ingress;
-/// Settings of sidecars.
+// Settings of sidecars.
 pub mod proxy;
-/// Settings of all proxies.
+// Settings of all proxies.
 pub mod proxy_defaults;
-/// Where a service's connections go.
+// Where a service's connections go.
 pub mod resolver;
-/// Where a service's requests go.
+// Where a service's requests go.
 pub mod router;
-/// Settings of one service.
+// Settings of one service.
 pub mod service_defaults;
-/// Settings of the mesh.
+// Settings of the mesh.
 pub mod settings;
-/// Shares of a service's requests.
+// Shares of a service's requests.
 pub mod splitter;
-/// What terminating gateways link.
+// What terminating gateways link.
 pub mod terminating;
-/// Versions and ciphers of TLS.
+// Versions and ciphers of TLS.
 pub mod tls;
 
 pub use check::Problem;
