@@ -81,6 +81,14 @@ pub fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
     Ok(u32::try_from(bytes).unwrap_or(0))
 }
 
+/// Bytes that a socket has received and nobody has read yet (`SIOCINQ`, tcp(7)).
+///
+/// # Errors
+/// Those of ioctl(2).
+pub fn unread(socket: impl AsFd) -> io::Result<u64> {
+    Ok(rustix::io::ioctl_fionread(socket)?)
+}
+
 /// Lets bind(2) to an address leave the choice of the port to connect(2), so that one port serves
 /// several destinations (`IP_BIND_ADDRESS_NO_PORT`, ip(7)). Serves IPv6 sockets too.
 ///
@@ -218,9 +226,11 @@ mod tests {
     fn unacknowledged_counts_what_a_stalled_reader_leaves() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let _reader = listener.accept().unwrap();
+        let (reader, _) = listener.accept().unwrap();
+        assert_eq!(unread(&reader).unwrap(), 0);
         client.set_nonblocking(true).unwrap();
         while client.write(&[0; 65_536]).is_ok() {}
         assert!(unacknowledged(&client).unwrap() > 0);
+        assert!(unread(&reader).unwrap() > 0);
     }
 }

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use super::super::close::{CloseReason, LINGER, reset};
 use super::super::leg::broken;
 use super::{End, Joint};
+use crate::sys::tcp;
 
 /// Moves bytes both ways until both directions ended, one side aborted, or nothing moved for too
 /// long.
@@ -71,8 +72,10 @@ pub(super) async fn run(mut joint: Joint<'_>) -> End {
                 abort.by(Side::Upstream, &error, &shared);
             }
             () = silence(&shared.last, patience) => {
-                if shared.holds_bytes() {
-                    // A FIN would say that they were the last.
+                let unread = |socket| tcp::unread(socket).is_ok_and(|bytes| bytes > 0);
+                if shared.holds_bytes() || unread(joint.client) || unread(joint.upstream) {
+                    // There are bytes that nobody has moved on: a FIN would say that those before
+                    // were the last.
                     reset(joint.client);
                     reset(joint.upstream);
                 }
