@@ -3,29 +3,14 @@
 //! committed.
 #![expect(clippy::unwrap_used, reason = "a test's way to fail")]
 
+mod fixtures;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use gateway_agent::config::Config;
 use gateway_agent::control::Snapshot;
-
-fn fixtures(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/config")
-        .join(folder);
-    let mut files: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|end| end == "hcl" || end == "json")
-        })
-        .collect();
-    files.sort();
-    assert!(!files.is_empty());
-    files
-}
 
 fn parse(path: &Path) -> Result<Config, String> {
     let name = path.file_name().unwrap().to_str().unwrap();
@@ -34,17 +19,7 @@ fn parse(path: &Path) -> Result<Config, String> {
 
 #[test]
 fn bad_files_are_refused_with_the_expected_text() {
-    let mut wrong = Vec::new();
-    for path in fixtures("bad") {
-        let got = parse(&path).expect_err(&path.to_string_lossy()) + "\n";
-        let expected = path.with_extension("txt");
-        if std::env::var_os("BLESS").is_some() {
-            fs::write(&expected, &got).unwrap();
-        } else if fs::read_to_string(&expected).ok().as_deref() != Some(&got) {
-            wrong.push(format!("{}:\n{got}", path.display()));
-        }
-    }
-    assert!(wrong.is_empty(), "unexpected texts:\n{}", wrong.join("\n"));
+    fixtures::refused("bad", parse);
 }
 
 #[test]
@@ -64,7 +39,7 @@ fn people_see_the_first_hundred_errors_and_the_count_of_all() {
 
 #[test]
 fn good_files_are_taken() {
-    for path in fixtures("good") {
+    for path in fixtures::files("good") {
         if let Err(errors) = parse(&path) {
             panic!("{}:\n{errors}", path.display());
         }

@@ -3,6 +3,8 @@
 //! texts anew, to be read before they are committed.
 #![expect(clippy::unwrap_used, reason = "a test's way to fail")]
 
+mod fixtures;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,20 +12,6 @@ use gateway_agent::config::Config;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/mesh")
-}
-
-fn fixtures(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|end| end == "hcl" || end == "json")
-        })
-        .collect();
-    files.sort();
-    assert!(!files.is_empty());
-    files
 }
 
 fn parse(path: &Path) -> Result<Config, String> {
@@ -35,22 +23,12 @@ fn parse(path: &Path) -> Result<Config, String> {
 
 #[test]
 fn bad_files_are_refused_with_the_expected_text() {
-    let mut wrong = Vec::new();
-    for path in fixtures(&folder().join("bad")) {
-        let got = parse(&path).expect_err(&path.to_string_lossy()) + "\n";
-        let expected = path.with_extension("txt");
-        if std::env::var_os("BLESS").is_some() {
-            fs::write(&expected, &got).unwrap();
-        } else if fs::read_to_string(&expected).ok().as_deref() != Some(&got) {
-            wrong.push(format!("{}:\n{got}", path.display()));
-        }
-    }
-    assert!(wrong.is_empty(), "unexpected texts:\n{}", wrong.join("\n"));
+    fixtures::refused("mesh/bad", parse);
 }
 
 #[test]
 fn good_files_are_taken() {
-    for path in fixtures(&folder().join("good")) {
+    for path in fixtures::files("mesh/good") {
         if let Err(errors) = parse(&path) {
             panic!("{}:\n{errors}", path.display());
         }
@@ -60,7 +38,7 @@ fn good_files_are_taken() {
 #[test]
 fn every_hole_of_a_file_is_an_answer_and_no_panic() {
     let main = fs::read_to_string(folder().join("culvert.hcl")).unwrap();
-    for path in fixtures(&folder().join("good")) {
+    for path in fixtures::files("mesh/good") {
         let name = path.file_name().unwrap().to_str().unwrap();
         let text = fs::read_to_string(&path).unwrap();
         // Each third: the others fail alike, and time is short.

@@ -5,6 +5,7 @@
 //! another service that has one of its own, unless it names a subset or a namespace.
 
 use super::chain::{Hop, rewritten};
+use crate::control::snapshot::Place;
 use crate::mesh::Mesh;
 use crate::mesh::entries::Entries;
 use crate::mesh::entries::resolver::Redirect;
@@ -80,27 +81,26 @@ fn share(weight: u32) -> String {
 }
 
 fn routed(to: &RouteDestination) -> Redirect {
-    Redirect {
-        service: to.service.clone(),
-        subset: to.subset.clone(),
-        namespace: to.namespace.clone(),
-        partition: to.partition.clone(),
-        datacenter: Name::default(),
-        peer: Name::default(),
-        sameness_group: String::new(),
-        at: to.at.clone(),
-    }
+    let service = (&to.service, &to.namespace, &to.partition);
+    within(service, &to.subset, &to.at)
 }
 
 fn shared(to: &Split) -> Redirect {
+    let service = (&to.service, &to.namespace, &to.partition);
+    within(service, &to.subset, &to.at)
+}
+
+/// To a service, its namespace and its partition, here.
+fn within(service: (&Name, &Name, &Name), subset: &str, at: &Place) -> Redirect {
+    let (service, namespace, partition) = service;
     Redirect {
-        service: to.service.clone(),
-        subset: to.subset.clone(),
-        namespace: to.namespace.clone(),
-        partition: to.partition.clone(),
+        service: service.clone(),
+        subset: subset.to_owned(),
+        namespace: namespace.clone(),
+        partition: partition.clone(),
         datacenter: Name::default(),
         peer: Name::default(),
         sameness_group: String::new(),
-        at: to.at.clone(),
+        at: at.clone(),
     }
 }
