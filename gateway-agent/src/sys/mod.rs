@@ -8,3 +8,4 @@
 pub mod descriptors;
 pub mod inherit;
 pub mod tcp;
+pub mod timer;
