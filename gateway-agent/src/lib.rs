@@ -11,6 +11,8 @@ pub mod app;
 pub mod bpf;
 // The command line.
 pub mod cli;
+// Measuring gateways: client and server of `culvert bench`.
+mod bench;
 // Reading the configuration: text -> tree -> checked settings, every error at once.
 pub mod config;
 // Where the routes live and change: snapshot, route table, policy, clusters, reload, explain.

@@ -4,6 +4,7 @@
 //! Every noun prints a table, or with `--json` exactly what the agent says. Tables go to stdout,
 //! errors to stderr.
 
+mod bench;
 mod check;
 mod client;
 mod connections;
@@ -59,6 +60,8 @@ enum Command {
     Drain(drain::Drain),
     /// Show or change the level of the agent's own log
     LogLevel(log_level::LogLevel),
+    /// Measure gateways: throughput, round trips, connections; like iperf, with a hello in front
+    Bench(bench::Bench),
 }
 
 /// How to run the agent
@@ -166,6 +169,7 @@ pub fn main(run: impl FnOnce(Run) -> Result<(), Failure>) -> ExitCode {
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Drain(arguments) => drain::run(&arguments),
         Command::LogLevel(arguments) => log_level::run(&arguments),
+        Command::Bench(arguments) => bench::run(arguments),
     };
     let Err(failure) = result else {
         return ExitCode::SUCCESS;
