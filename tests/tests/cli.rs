@@ -124,7 +124,10 @@ fn every_command_has_help() -> Result<()> {
         "status",
         "maps",
     ];
-    for command in nouns.iter().chain(&["reload", "drain", "log-level"]) {
+    for command in nouns
+        .iter()
+        .chain(&["reload", "drain", "log-level", "bench"])
+    {
         let output = culvert(&[command, "--help"])?;
         assert_eq!(output.status.code(), Some(0), "{command}");
         assert!(text(&output.stdout).contains("Usage"), "{command}");
