@@ -52,9 +52,16 @@ pub fn channel() -> (Drain, Watch) {
 
 impl Drain {
     /// Starts the drain and waits until all watches are dropped, or cuts what is left after
-    /// `timeout`, or when `hurry` is done, and waits for that. Returns whether all finished by
-    /// themselves. The caller must have dropped its own [`Watch`].
-    pub async fn finish(mut self, timeout: Duration, hurry: impl Future<Output = ()>) -> bool {
+    /// `timeout`, or when `hurry` is done, and waits for that. `cut` ends those that do not wait for
+    /// the deadline themselves: it is called once, after the deadline shows in
+    /// [`Watch::has_expired`]. Returns whether all finished by themselves. The caller must have
+    /// dropped its own [`Watch`].
+    pub async fn finish(
+        mut self,
+        timeout: Duration,
+        hurry: impl Future<Output = ()>,
+        cut: impl FnOnce(),
+    ) -> bool {
         self.phase.send_replace(Phase::Draining);
         tokio::select! {
             _gone = self.alive.recv() => return true,
@@ -62,6 +69,7 @@ impl Drain {
             () = hurry => {}
         }
         self.phase.send_replace(Phase::Expired);
+        cut();
         self.alive.recv().await;
         false
     }
@@ -82,6 +90,12 @@ impl Watch {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         *self.phase.borrow() != Phase::Open
+    }
+
+    /// Whether the drain's deadline has passed.
+    #[must_use]
+    pub fn has_expired(&self) -> bool {
+        *self.phase.borrow() == Phase::Expired
     }
 
     async fn wait(&mut self, wanted: Phase) {
@@ -107,7 +121,11 @@ mod tests {
             watch.started().await;
             assert!(watch.is_draining());
         });
-        assert!(drain.finish(Duration::from_secs(30), pending()).await);
+        assert!(
+            drain
+                .finish(Duration::from_secs(30), pending(), || ())
+                .await
+        );
         worker.await.unwrap();
     }
 
@@ -115,7 +133,11 @@ mod tests {
     async fn what_outlasts_the_deadline_is_told_so() {
         let (drain, mut watch) = channel();
         let worker = tokio::spawn(async move { watch.expired().await });
-        assert!(!drain.finish(Duration::from_secs(30), pending()).await);
+        assert!(
+            !drain
+                .finish(Duration::from_secs(30), pending(), || ())
+                .await
+        );
         worker.await.unwrap();
     }
 
@@ -123,7 +145,7 @@ mod tests {
     async fn a_drain_in_a_hurry_tells_those_at_work_all_the_same() {
         let (drain, mut watch) = channel();
         let worker = tokio::spawn(async move { watch.expired().await });
-        assert!(!drain.finish(Duration::MAX, async {}).await);
+        assert!(!drain.finish(Duration::MAX, async {}, || ()).await);
         worker.await.unwrap();
     }
 }

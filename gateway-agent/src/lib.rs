@@ -27,3 +27,5 @@ pub mod ops;
 pub mod proxy;
 // System calls that no crate of ours wraps.
 pub mod sys;
+// Word to one task, for which waiting takes no memory.
+pub mod word;

@@ -6,7 +6,10 @@
 use core::{cell::UnsafeCell, ffi::c_void};
 
 use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, bpf_map_def, bpf_map_type::BPF_MAP_TYPE_SOCKMAP},
+    bindings::{
+        BPF_F_NO_PREALLOC, bpf_map_def,
+        bpf_map_type::{BPF_MAP_TYPE_SOCKHASH, BPF_MAP_TYPE_SOCKMAP},
+    },
     macros::map,
     maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, RingBuf},
 };
@@ -15,6 +18,7 @@ use gateway_common::abi::{
     event::EventCode,
     route::{ListenerName, RouteAccepts, RouteName, RouteStats},
     size,
+    splice::{Forwarded, SpliceCount, SpliceStats, Stream},
     steer::{DestinationKey, Target},
 };
 
@@ -31,7 +35,7 @@ pub(crate) static DESTINATIONS: LpmTrie<DestinationKey, Target> =
 /// Listener slot -> listening socket, any member of its SO_REUSEPORT group. Writer: agent. Reader:
 /// `steer`. Size is a setting. The kernel empties a slot when its socket closes.
 #[map]
-pub(crate) static LISTENERS: Sockets = Sockets::with_max_entries(size::LISTENERS);
+pub(crate) static LISTENERS: Sockets = Sockets::new(BPF_MAP_TYPE_SOCKMAP, 4, size::LISTENERS);
 
 /// Route id -> its names. Writer and reader: agent; programs know ids only. Size is a setting.
 #[map]
@@ -69,8 +73,41 @@ pub(crate) static EVENT_CLOCK: PerCpuArray<u64> =
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(size::EVENT_BYTES, 0);
 
-/// A sockmap whose values are 64 bits wide, unlike aya's: only then does the kernel answer a look-up
-/// from user space, with the socket's cookie, so that people can see which slots are filled.
+/// Socket cookie -> peer socket; a socket in it has `splice` judge what arrives. Writer: agent. Reader:
+/// `splice`. The kernel removes an entry when its socket closes.
+#[map]
+pub(crate) static PEERS: Sockets = Sockets::new(BPF_MAP_TYPE_SOCKHASH, 8, size::STREAMS);
+
+/// Socket cookie -> what became of the bytes that arrived there. Entries made and removed by the agent,
+/// with zeros; written by `splice` alone. Reader: agent. Size as `PEERS`.
+#[map]
+pub(crate) static STREAMS: HashMap<u64, Stream> =
+    HashMap::with_max_entries(size::STREAMS, BPF_F_NO_PREALLOC);
+
+/// Socket cookie -> what the agent forwarded and allows. Writer: agent. Reader: `splice`. Size as
+/// `PEERS`.
+#[map]
+pub(crate) static FORWARDED: HashMap<u64, Forwarded> =
+    HashMap::with_max_entries(size::STREAMS, BPF_F_NO_PREALLOC);
+
+/// Splice route id -> what was redirected, per CPU. Entries made by the agent, with zeros; then written
+/// by `splice` alone. Reader: agent. Size as `ROUTES`.
+#[map]
+pub(crate) static SPLICE_STATS: PerCpuHashMap<u32, SpliceStats> =
+    PerCpuHashMap::with_max_entries(size::ROUTES, BPF_F_NO_PREALLOC);
+
+/// Splice route id -> its names. Writer and reader: agent. Size as `ROUTES`.
+#[map]
+pub(crate) static SPLICE_ROUTES: HashMap<u32, RouteName> =
+    HashMap::with_max_entries(size::ROUTES, BPF_F_NO_PREALLOC);
+
+/// Counter -> count, per CPU. Writer: `splice`. Reader: agent. One slot a counter.
+#[map]
+pub(crate) static SPLICE_COUNTS: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(SpliceCount::COUNT, 0);
+
+/// A map of sockets whose values are 64 bits wide, unlike aya's: only then does the kernel answer a look-up
+/// from user space, with the socket's cookie, so that people can see what is in it.
 #[repr(transparent)]
 pub(crate) struct Sockets(UnsafeCell<bpf_map_def>);
 
@@ -79,10 +116,10 @@ pub(crate) struct Sockets(UnsafeCell<bpf_map_def>);
 unsafe impl Sync for Sockets {}
 
 impl Sockets {
-    const fn with_max_entries(max_entries: u32) -> Self {
+    const fn new(type_: u32, key_size: u32, max_entries: u32) -> Self {
         Self(UnsafeCell::new(bpf_map_def {
-            type_: BPF_MAP_TYPE_SOCKMAP,
-            key_size: 4,
+            type_,
+            key_size,
             value_size: 8,
             max_entries,
             map_flags: 0,

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::assembly::Core;
 use super::publication::lock;
 use super::signals::{Asked, Signals};
+use super::splicing::{self, Splicing};
 use super::state::{Ender, State};
 use super::steering::Steering;
 use super::{Failure, Options};
@@ -21,6 +22,7 @@ use crate::drain::{self, Drain};
 use crate::ops::admin::{self, Admin, AdminSocket, SocketError};
 use crate::ops::systemd::Inherited;
 use crate::ops::{log, systemd};
+use crate::proxy::close::CloseReason;
 
 /// What the process was given.
 pub(super) struct Host<'a> {
@@ -77,6 +79,9 @@ impl Agent {
             .context("open the admin socket")?;
         let (drain, drain_watch) = drain::channel();
         let core = Core::build(host, &control, drain_watch)?;
+        let splicing = Splicing::open(&snapshot, &core.gateway).await;
+        let sockmap = core.gateway.sockmap.get().is_ok();
+        core.metrics.set_sockmap_available(sockmap);
         let state = Arc::new(core.state(&level));
         // What fails here is the host's fault, not the file's: an address in use, a kernel that refuses.
         let following = control
@@ -86,6 +91,7 @@ impl Agent {
         let mut background = JoinSet::new();
         background.spawn(systemd::keep_alive());
         background.spawn(keep_counts(Arc::clone(&core.steering)));
+        background.spawn(splicing.guard(Arc::clone(&core.gateway)));
         let (ender, wishes) = mpsc::channel(1);
         let (admin_shutdown, shutdown) = watch::channel(false);
         let admin = Admin {
@@ -166,13 +172,19 @@ impl Agent {
             signals.end().await;
             tracing::warn!("told again to end: open connections are cut");
         };
-        let finished = self.drain.finish(timeout, told_again).await;
+        let registry = &self.core.gateway.registry;
+        let cut = || {
+            let cut = registry.cut_all(CloseReason::Drained);
+            tracing::debug!(cut, "the deadline of the drain has passed");
+        };
+        let finished = self.drain.finish(timeout, told_again, cut).await;
         tracing::info!(finished, "drained");
         if let Some(accounts) = lock(&self.core.steering).accounts()
             && let Err(error) = accounts.flush()
         {
             tracing::warn!(%error, "write the last counts");
         }
+        splicing::hide(&self.control.snapshot());
         self.admin_shutdown.send_replace(true);
         let answered = async { while self.answering.join_next().await.is_some() {} };
         if tokio::time::timeout(GOODBYE, answered).await.is_err() {

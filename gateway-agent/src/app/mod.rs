@@ -9,6 +9,7 @@ mod inheritance;
 mod life;
 mod publication;
 mod signals;
+mod splicing;
 mod state;
 mod steering;
 
@@ -20,6 +21,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::ConfigErrors;
+use crate::control::snapshot::Sockmap;
 use crate::ops::{log, systemd};
 use crate::sys::descriptors;
 
@@ -84,6 +86,23 @@ pub fn run(options: Options<'_>) -> Result<(), Failure> {
     connections.shutdown_timeout(LAST_WORDS);
     control.shutdown_timeout(LAST_WORDS);
     ended
+}
+
+/// Tries the sockmap engine out on this kernel: once, as at start, or again and again for some time. How
+/// often it passed.
+///
+/// # Errors
+/// Why it would not be used, for people.
+pub fn try_sockmap(time: Option<Duration>) -> Result<u64, String> {
+    let runtime = runtime(&mut Builder::new_current_thread(), 1, "self-test");
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let kernel = splicing::tried(Sockmap::default(), 1).await?;
+        match time {
+            None => Ok(1),
+            Some(time) => kernel.try_for(time).await,
+        }
+    })
 }
 
 fn runtime(builder: &mut Builder, threads: usize, name: &str) -> Result<Runtime, Failure> {

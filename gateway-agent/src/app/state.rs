@@ -14,6 +14,7 @@ use crate::ops::admin::{Drainer, StatusSource};
 use crate::ops::log::LevelHandle;
 use crate::ops::view;
 use crate::proxy::Gateway;
+use crate::proxy::splice::fallback::Why;
 
 /// The state of the running agent.
 pub(super) struct State {
@@ -61,7 +62,7 @@ impl StatusSource for State {
             started,
             uptime: since.elapsed(),
             listener_problems: unsteered(&snapshot, why.as_deref()),
-            engines: engines(&snapshot),
+            engines: engines(&snapshot, &self.gateway),
             steer: view::Steer {
                 active: why.is_none(),
                 why,
@@ -97,17 +98,20 @@ fn unsteered(snapshot: &Snapshot, why: Option<&str>) -> Vec<(String, String)> {
 }
 
 /// The configured engines, and copy, which is always there.
-fn engines(snapshot: &Snapshot) -> Vec<view::Engine> {
+fn engines(snapshot: &Snapshot, gateway: &Gateway) -> Vec<view::Engine> {
     let mut kinds = snapshot.engine.prefer.clone();
     if !kinds.contains(&EngineKind::Copy) {
         kinds.push(EngineKind::Copy);
     }
     let engine = |kind: EngineKind| {
-        let available = kind == EngineKind::Copy;
-        let why = (!available).then(|| "not in this build".to_owned());
+        let why = match kind {
+            EngineKind::Copy => None,
+            EngineKind::Sockmap => gateway.sockmap.get().err().map(|why| why.to_string()),
+            EngineKind::Packet => Some(Why::NotInBuild.to_string()),
+        };
         view::Engine {
             name: kind.label().to_owned(),
-            available,
+            available: why.is_none(),
             why,
         }
     };

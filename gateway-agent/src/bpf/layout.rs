@@ -5,6 +5,7 @@ use gateway_common::abi::{
     event::EventCode,
     route::{ListenerName, RouteAccepts, RouteName, RouteStats},
     size,
+    splice::{Forwarded, SpliceCount, SpliceStats, Stream},
     steer::{DestinationKey, Target},
 };
 
@@ -19,6 +20,7 @@ pub(crate) enum Kind {
     PerCpuArray,
     Trie,
     Sockets,
+    Peers,
     Ring,
 }
 
@@ -32,6 +34,7 @@ impl Kind {
             Self::PerCpuArray => 6,
             Self::Trie => 11,
             Self::Sockets => 15,
+            Self::Peers => 18,
             Self::Ring => 27,
         }
     }
@@ -44,6 +47,7 @@ impl Kind {
             Self::PerCpuArray => "percpu_array",
             Self::Trie => "lpm_trie",
             Self::Sockets => "sockmap",
+            Self::Peers => "sockhash",
             Self::Ring => "ringbuf",
         }
     }
@@ -60,6 +64,7 @@ impl Kind {
             Self::PerCpuArray,
             Self::Trie,
             Self::Sockets,
+            Self::Peers,
             Self::Ring,
         ];
         all.into_iter().find(|kind| kind.number() == number)
@@ -98,7 +103,25 @@ pub(crate) const STEER_COUNTS: Layout = layout::<u32, u64>("STEER_COUNTS", Kind:
 pub(crate) const EVENT_CLOCK: Layout = layout::<u32, u64>("EVENT_CLOCK", Kind::PerCpuArray);
 pub(crate) const EVENTS: Layout = layout::<(), ()>("EVENTS", Kind::Ring);
 
-/// Every pinned map.
+pub(crate) const PEERS: Layout = layout::<u64, u64>("PEERS", Kind::Peers);
+pub(crate) const STREAMS: Layout = layout::<u64, Stream>("STREAMS", Kind::Hash);
+pub(crate) const FORWARDED: Layout = layout::<u64, Forwarded>("FORWARDED", Kind::Hash);
+pub(crate) const SPLICE_STATS: Layout =
+    layout::<u32, SpliceStats>("SPLICE_STATS", Kind::PerCpuHash);
+pub(crate) const SPLICE_ROUTES: Layout = layout::<u32, RouteName>("SPLICE_ROUTES", Kind::Hash);
+pub(crate) const SPLICE_COUNTS: Layout = layout::<u32, u64>("SPLICE_COUNTS", Kind::PerCpuArray);
+
+/// The maps of `splice`, pinned apart: they do not outlive their agent.
+pub(crate) const SPLICE: [Layout; 6] = [
+    PEERS,
+    STREAMS,
+    FORWARDED,
+    SPLICE_STATS,
+    SPLICE_ROUTES,
+    SPLICE_COUNTS,
+];
+
+/// Every map of `steer`, pinned to outlive the agent.
 pub(crate) const ALL: [Layout; 10] = [
     PORTS,
     DESTINATIONS,
@@ -124,6 +147,26 @@ impl Layout {
             "EVENT_CLOCK" => EventCode::SLOTS,
             "EVENTS" => size::EVENT_BYTES,
             _ => size::PORTS,
+        }
+    }
+}
+
+impl Layout {
+    /// Entries of a map of `splice`.
+    pub(crate) fn splice_entries(&self, routes: u32) -> u32 {
+        match self.name {
+            "SPLICE_STATS" | "SPLICE_ROUTES" => routes,
+            "SPLICE_COUNTS" => SpliceCount::COUNT,
+            _ => size::STREAMS,
+        }
+    }
+
+    /// The fewest entries, for a map that a load of the object makes and nobody uses; bytes for the
+    /// ring, of which a page is the least.
+    pub(crate) fn least(&self) -> u32 {
+        match self.kind {
+            Kind::Ring => 4_096,
+            _ => 1,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{fs::File, path::Path};
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
     maps::MapInfo,
-    programs::{SkLookup, links::FdLink},
+    programs::{Program, SkLookup, links::FdLink},
 };
 
 use super::{
@@ -103,6 +103,9 @@ fn open(bytes: &[u8], directory: &Path, sizes: &[u32]) -> Result<Ebpf, BpfError>
             .map_pin_path(map.name, directory.join(map.name))
             .map_max_entries(map.name, *entries);
     }
+    for map in &layout::SPLICE {
+        loader.map_max_entries(map.name, map.least());
+    }
     loader
         .load(bytes)
         .map_err(|error| BpfError::program(STEER, "load the object of", error))
@@ -152,8 +155,18 @@ pub fn sizes(bytes: &[u8]) -> Result<Vec<ProgramSize>, BpfError> {
     let mut sizes = Vec::new();
     for (name, program) in object.programs_mut() {
         let failed = |operation| move |error| BpfError::program(STEER, operation, error);
-        let program: &mut SkLookup = program.try_into().map_err(failed("convert"))?;
-        program.load().map_err(failed("load"))?;
+        match program {
+            Program::SkLookup(program) => program.load().map_err(failed("load"))?,
+            Program::SkSkb(program) => program.load().map_err(failed("load"))?,
+            Program::SocketFilter(program) => program.load().map_err(failed("load"))?,
+            _ => {
+                return Err(BpfError::program(
+                    STEER,
+                    "convert",
+                    "it is of no known kind",
+                ));
+            }
+        }
         let info = program.info().map_err(failed("measure"))?;
         // An instruction is eight bytes.
         let instructions = info.size_translated().unwrap_or(0) / 8;

@@ -27,6 +27,7 @@ mod object;
 mod pins;
 pub mod probe;
 mod raw;
+pub mod splice;
 pub mod steer;
 mod tables;
 
@@ -34,11 +35,13 @@ pub use accounts::{Accounts, RouteAccount};
 pub use datapath::{Datapath, RouteStat, detach};
 pub use error::BpfError;
 pub use events::{Event, EventReader};
+pub use gateway_common::abi::splice::{SpliceCount, SpliceStats, Stream};
 pub use gateway_common::abi::{counter::SteerCount, event::EventCode, steer::Family};
 pub use load::{ProgramSize, sizes};
 pub use local_routes::{LocalRoute, PROTOCOL as LOCAL_ROUTE_PROTOCOL, list as list_local_routes};
 pub use logs::KernelLog;
 pub use object::embedded;
+pub use splice::{Joined, Splices};
 pub use steer::{Destination, Plan, PlanError};
 
 use std::path::PathBuf;

@@ -83,7 +83,7 @@ impl Pins {
         }
     }
 
-    /// Where to pin a link before [`replace_link`] puts it in its place.
+    /// Where to pin a link before [`Self::replace_link`] puts it in its place.
     pub(crate) fn next_link(&self) -> PathBuf {
         self.current().join(STEER_LINK_NEXT)
     }
@@ -106,6 +106,7 @@ impl Pins {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed("rename", &current)(error)),
         }
+        self.remove_windows()?;
         fs::remove_dir(&self.root).map_err(failed("remove", &self.root))?;
         // The parent goes with its last instance; others keep it.
         match self.root.parent().map(fs::remove_dir) {
@@ -114,6 +115,18 @@ impl Pins {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Removes the pins of `splice`, of any ABI: they are only for people to look at.
+    fn remove_windows(&self) -> Result<(), BpfError> {
+        for entry in fs::read_dir(&self.root).map_err(failed("read", &self.root))? {
+            let path = entry.map_err(failed("read", &self.root))?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            if name.is_some_and(|name| name.starts_with(super::splice::PINS)) {
+                remove_dir(&path)?;
+            }
+        }
+        Ok(())
     }
 
     fn tidy(&self) -> Result<(), BpfError> {

@@ -1,13 +1,13 @@
 //! `culvert connections`: what is open now.
 
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, IsTerminal as _};
 use std::time::Instant;
 
 use clap::Args;
 
-use super::output::{print, table};
+use super::output::{print, table, visible};
 use super::{Agent, Failure, format};
 use crate::ops::view::Connection;
 
@@ -116,29 +116,68 @@ fn render(connections: &[Connection], rates: Option<&HashMap<u64, u64>>) -> Stri
             one.engine.clone().unwrap_or_default(),
             format::bytes(one.sent),
             format::bytes(one.received),
+            waiting(one),
             rate.map(|rate| format!("{}/s", format::bytes(*rate)))
                 .unwrap_or_default(),
         ]
     });
     let headers = [
         "CONN", "AGE", "SOURCE", "NAME", "ROUTE", "ENDPOINT", "ENGINE", "SENT", "RECEIVED",
+        "BACKLOG",
     ];
     let count = format::count(connections.len() as u64, "connection");
     let table = if rates.is_some() {
-        let [a, b, c, d, e, f, g, h, i] = headers;
-        table([a, b, c, d, e, f, g, h, i, "RATE"], rows)
+        let [a, b, c, d, e, f, g, h, i, j] = headers;
+        table([a, b, c, d, e, f, g, h, i, j, "RATE"], rows)
     } else {
         table(
             headers,
-            rows.map(|[a, b, c, d, e, f, g, h, i, _]| [a, b, c, d, e, f, g, h, i]),
+            rows.map(|[a, b, c, d, e, f, g, h, i, j, _]| [a, b, c, d, e, f, g, h, i, j]),
         )
     };
-    format!("{table}{count}\n")
+    format!("{table}{count}\n{}", notes(connections))
+}
+
+/// Why better engines are not used, each reason once: most connections share theirs.
+fn notes(connections: &[Connection]) -> String {
+    let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+    for note in connections.iter().flat_map(|one| &one.engine_notes) {
+        *reasons.entry(note).or_default() += 1;
+    }
+    let line = |(note, count): (&&str, &u64)| {
+        let count = format::count(*count, "connection");
+        format!("note: {} ({count})\n", visible(note))
+    };
+    reasons.iter().map(line).collect()
+}
+
+/// What waited in the kernel when bytes last came, both directions together; what is charged to no buffer
+/// besides, of what may be, and how often the agent had to relay.
+fn waiting(one: &Connection) -> String {
+    let Some([down, up]) = &one.spliced else {
+        return String::new();
+    };
+    let mut text = format::bytes(down.backlog + up.backlog);
+    let hidden = down.hidden + up.hidden;
+    if hidden > 0 {
+        let budget = u64::from(down.budget) + u64::from(up.budget);
+        let (hidden, budget) = (format::bytes(hidden), format::bytes(budget));
+        text += &format!(", {hidden} of {budget} hidden");
+    }
+    let pauses = u64::from(down.pauses) + u64::from(up.pauses);
+    if pauses > 0 {
+        text += &format!(", {}", format::count(pauses, "pause"));
+    }
+    if down.paused || up.paused {
+        text += ", paused";
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::view::Spliced;
 
     fn connection(id: u64, sent: u64) -> Connection {
         Connection {
@@ -153,6 +192,7 @@ mod tests {
             endpoint: Some("10.2.0.2:443".into()),
             engine: Some("copy".into()),
             engine_notes: Vec::new(),
+            spliced: None,
             sent,
             received: 0,
         }
@@ -167,12 +207,54 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_is_shown_with_its_limit_only_where_it_matters() {
+        let mut one = connection(1, 0);
+        assert_eq!(waiting(&one), "");
+        let rests = Spliced {
+            redirected: 9000,
+            relayed: 0,
+            backlog: 0,
+            most_backlog: 0,
+            hidden: 0,
+            budget: 256 * 1024,
+            pauses: 0,
+            paused: false,
+        };
+        one.spliced = Some([rests; 2]);
+        assert_eq!(waiting(&one), "0");
+        let stalled = Spliced {
+            backlog: 2048,
+            hidden: 1024,
+            pauses: 2,
+            paused: true,
+            ..rests
+        };
+        one.spliced = Some([rests, stalled]);
+        let told = "2.00K, 1.00K of 512K hidden, 2 pauses, paused";
+        assert_eq!(waiting(&one), told);
+    }
+
+    #[test]
+    fn each_reason_against_an_engine_is_one_line() {
+        let mut all = [connection(1, 0), connection(2, 0), connection(3, 0)];
+        for one in &mut all[1..] {
+            one.engine_notes = vec!["sockmap: self-test\u{1b} failed".into()];
+        }
+        all[2].engine_notes.push("packet: not in this build".into());
+        assert_eq!(
+            notes(&all),
+            "note: packet: not in this build (1 connection)\n\
+             note: sockmap: self-test\\u{1b} failed (2 connections)\n"
+        );
+    }
+
+    #[test]
     fn the_rate_column_stands_only_where_there_are_rates() {
         let connections = [connection(1, 2048)];
         assert!(!render(&connections, None).contains("RATE"));
         let watched = render(&connections, Some(&HashMap::from([(1, 3072)])));
         assert!(
-            watched.contains("2.00K  0         3.00K/s\n1 connection\n"),
+            watched.contains("2.00K  0         -        3.00K/s\n1 connection\n"),
             "{watched}"
         );
     }

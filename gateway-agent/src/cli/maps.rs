@@ -68,7 +68,11 @@ fn gather<T>(
     let names: Vec<&str> = name.map_or_else(|| decode::names().collect(), |name| vec![name]);
     let all = pinned
         .iter()
-        .flat_map(|one| names.iter().map(move |name| (one, *name)));
+        .flat_map(|one| names.iter().map(move |name| (one, *name)))
+        // A name that nobody has is an error, and said to be one.
+        .filter(|(one, name)| {
+            one.has(name) || !decode::names().any(|known| known.eq_ignore_ascii_case(name))
+        });
     all.map(|(one, name)| read(one, name).map_err(|error| unreadable(&error)))
         .collect()
 }

@@ -247,6 +247,31 @@ impl Report {
             engines,
             &usual.prefer,
         );
+        let (sockmap, usual) = (&config.engine.sockmap, &usual.sockmap);
+        let bytes = |bytes: &u64| format!("{bytes} bytes");
+        self.add(
+            "engine.sockmap_budget",
+            &sockmap.budget.into(),
+            bytes,
+            &usual.budget.into(),
+        );
+        let buffer = |most: &Option<u32>| match most {
+            Some(most) => format!("{most} bytes"),
+            None => "the host's limits".to_owned(),
+        };
+        self.add(
+            "engine.sockmap_buffer",
+            &sockmap.buffer,
+            buffer,
+            &usual.buffer,
+        );
+        self.add("engine.sockmap_total", &sockmap.total, bytes, &usual.total);
+        self.add(
+            "engine.self_test",
+            &sockmap.self_test,
+            time,
+            &usual.self_test,
+        );
         let settings = &config.settings;
         self.add("steer.mode", &settings.steer.mode, word, &SteerMode::Auto);
         let path = |path: &std::path::PathBuf| quoted(&path.to_string_lossy());

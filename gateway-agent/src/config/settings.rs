@@ -1,5 +1,6 @@
 //! The blocks that stand once: `limits`, `engine`, `health`, `dns`, `steer`, `admin`, `log`.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use super::diagnostic::Diagnostic;
 use super::reader::{Reader, What};
 use super::value;
 use crate::control::snapshot::{
-    AccessLog, Admin, Dns, EngineKind, EnginePreference, Health, Limits, Log, LogLevel, Steer,
-    SteerMode,
+    AccessLog, Admin, Dns, EngineKind, EnginePreference, Health, Limits, Log, LogLevel, Sockmap,
+    Steer, SteerMode,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -100,18 +101,28 @@ pub(super) fn limits(top: &mut Reader<'_, '_>) -> Limits {
 /// The parser takes hellos of up to 64 KiB; less than 512 bytes hold no hello of today.
 fn hello_size(reader: &mut Reader<'_, '_>) -> Option<usize> {
     const EXPECTED: &str = "expected 512 to 65536 bytes, such as \"64KiB\" or 65536";
-    let value = reader.value("hello_size")?;
+    size(reader, "hello_size", 512..=65_536, EXPECTED)
+}
+
+/// A number of bytes, with or without its unit.
+fn size(
+    reader: &mut Reader<'_, '_>,
+    key: &'static str,
+    range: RangeInclusive<usize>,
+    expected: &'static str,
+) -> Option<usize> {
+    let value = reader.value(key)?;
     let (text, size) = match &value.value {
         super::syntax::Value::Number(text) => (*text, text.parse().ok()),
         _ => {
-            let (text, _) = reader.as_string(value, "hello_size")?;
+            let (text, _) = reader.as_string(value, key)?;
             (text, value::size(text))
         }
     };
-    let size = size.filter(|size| (512..=65_536).contains(size));
+    let size = size.filter(|size| range.contains(size));
     if size.is_none() {
-        let message = format!("`{text}` is not a size for `hello_size`");
-        reader.error(Diagnostic::new(value.at, message, EXPECTED));
+        let message = format!("`{text}` is not a size for `{key}`");
+        reader.error(Diagnostic::new(value.at, message, expected));
     }
     size
 }
@@ -165,8 +176,30 @@ pub(super) fn engine(top: &mut Reader<'_, '_>) -> EnginePreference {
             if !prefer.is_empty() {
                 engine.prefer = prefer;
             }
+            sockmap(reader, &mut engine.sockmap);
         },
     )
+}
+
+fn sockmap(reader: &mut Reader<'_, '_>, sockmap: &mut Sockmap) {
+    const BUDGET: &str = "expected 4KiB to 1GiB, such as \"256KiB\"";
+    const BUFFER: &str = "expected 256KiB to 1GiB, such as \"4MiB\"";
+    const TOTAL: &str = "expected at least 1MiB, such as \"256MiB\"";
+    let budget = size(reader, "sockmap_budget", 4096..=1 << 30, BUDGET);
+    set(
+        &mut sockmap.budget,
+        budget.and_then(|bytes| u32::try_from(bytes).ok()),
+    );
+    let buffer = size(reader, "sockmap_buffer", 1 << 18..=1 << 30, BUFFER);
+    if let Some(bytes) = buffer.and_then(|bytes| u32::try_from(bytes).ok()) {
+        sockmap.buffer = Some(bytes);
+    }
+    let total = size(reader, "sockmap_total", 1 << 20..=usize::MAX, TOTAL);
+    set(
+        &mut sockmap.total,
+        total.and_then(|bytes| u64::try_from(bytes).ok()),
+    );
+    set_time(&mut sockmap.self_test, reader, "self_test", Duration::ZERO);
 }
 
 const ENGINES: &[(&str, EngineKind)] = &[

@@ -68,6 +68,9 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
+    /// All of them, best first.
+    pub const ALL: [Self; 3] = [Self::Packet, Self::Sockmap, Self::Copy];
+
     /// The word of configuration, logs and tables.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -84,12 +87,42 @@ impl EngineKind {
 pub struct EnginePreference {
     /// The list as configured.
     pub prefer: Vec<EngineKind>,
+    /// What the sockmap engine may do.
+    pub sockmap: Sockmap,
+}
+
+/// What the sockmap engine may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sockmap {
+    /// Bytes that may wait in the kernel for one direction.
+    pub budget: u32,
+    /// What a socket's send buffer, and its window, may grow to; none: the host's own limits.
+    pub buffer: Option<u32>,
+    /// Bytes that may wait so for all connections together.
+    pub total: u64,
+    /// How long the self-test at start may take; zero: the engine is not used.
+    pub self_test: Duration,
+}
+
+impl Default for Sockmap {
+    fn default() -> Self {
+        Self {
+            // Some kernel work is always behind: a few of the largest segments keep it busy.
+            budget: 256 * 1024,
+            buffer: None,
+            // A thousand directions that have all they may.
+            total: 256 * 1024 * 1024,
+            // Several times what it takes where nothing is wrong.
+            self_test: Duration::from_secs(2),
+        }
+    }
 }
 
 impl Default for EnginePreference {
     fn default() -> Self {
         Self {
             prefer: vec![EngineKind::Copy],
+            sockmap: Sockmap::default(),
         }
     }
 }

@@ -20,7 +20,7 @@ use super::policy::Access;
 use super::routes::{Match, MatchKind, RouteTable};
 pub use super::settings::{
     AccessLog, Admin, Dns, EngineKind, EnginePreference, Health, Limits, Log, LogLevel, Settings,
-    Steer, SteerMode,
+    Sockmap, Steer, SteerMode,
 };
 use super::uses::Uses;
 use crate::mesh::route::{MeshRoute, RouteKeepalive};

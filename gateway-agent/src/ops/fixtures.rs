@@ -10,8 +10,8 @@ use crate::control::cluster::{Balance, Cluster, Entry, Spec, Target};
 use crate::control::policy::Access;
 use crate::control::routes::{MatchKind, RouteTable};
 use crate::control::snapshot::{
-    AccessLog, Admin, DefaultAction, Dns, Health, Listener, Log, LogLevel, Origin, Pattern, Place,
-    Refuse, Route, Settings, Snapshot, Steer, SteerMode,
+    AccessLog, Admin, DefaultAction, Dns, EngineKind, Health, Listener, Log, LogLevel, Origin,
+    Pattern, Place, Refuse, Route, Settings, Snapshot, Steer, SteerMode,
 };
 use crate::control::uses::Uses;
 use crate::proxy::close::CloseReason;
@@ -68,8 +68,9 @@ pub(super) fn record(route: &Arc<Route>) -> ConnectionRecord {
         route: Some((Arc::clone(route), MatchKind::Exact)),
         endpoint: Some("10.2.0.2:443".parse().unwrap()),
         attempts: 1,
-        engine: Some("copy"),
-        engine_notes: Vec::new(),
+        engine: Some(EngineKind::Copy),
+        fallbacks: Vec::new(),
+        streams: None,
         stripped: 0,
         prepended: 0,
         sent: 4321,
@@ -92,7 +93,7 @@ pub(super) fn record(route: &Arc<Route>) -> ConnectionRecord {
 
 fn hello() -> HelloFacts {
     HelloFacts {
-        server_name: Some("web.example.com".parse().unwrap()),
+        server_name: Some("web.example.com".into()),
         alpn: vec!["h2".into(), "http/1.1".into()],
         version: 0x0304,
         ech: false,

@@ -1,7 +1,5 @@
 //! Eighth step: the final record, before the sockets go.
 
-use std::sync::atomic::Ordering;
-
 use tokio::net::TcpStream;
 
 use super::connection::{Ended, Gateway};
@@ -30,9 +28,15 @@ pub(super) fn account(gateway: &Gateway, mut ended: Ended) -> Accounted {
     record.upstream_leg = ended.upstream.as_ref().and_then(leg);
     if let Some(registration) = ended.registration.take() {
         let live = registration.live();
-        record.sent = live.sent.load(Ordering::Relaxed);
+        let moved = live.moved();
+        record.sent = moved.sent;
         // What was read and never forwarded, for want of an endpoint, was received all the same.
-        record.received = record.received.max(live.received.load(Ordering::Relaxed));
+        record.received = record.received.max(moved.received);
+        record.streams = moved.streams.map(Box::new);
+        if let Some(path) = live.path() {
+            record.engine = Some(path.engine);
+            record.fallbacks = path.fallbacks;
+        }
     }
     gateway.tell(|observer| observer.closed(record));
     Accounted { ended }

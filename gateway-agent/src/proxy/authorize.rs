@@ -133,7 +133,10 @@ fn opened(connection: &Connection, route: &Arc<Route>) -> Opened {
         listener: Arc::clone(&record.listener),
         source: record.source,
         destination: record.destination,
-        server_name: record.hello.as_ref().and_then(|hello| hello.server_name),
+        server_name: record
+            .hello
+            .as_ref()
+            .and_then(|hello| hello.server_name.clone()),
         route: Arc::clone(route),
         accepted: connection.accepted.into_std(),
         started: record.started,

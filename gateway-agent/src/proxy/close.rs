@@ -86,6 +86,8 @@ pub enum CloseReason {
     ConnectFailed,
     /// As many connections are open as the limit allows.
     ConnectionLimit,
+    /// The kernel held more bytes of a spliced connection than it may, without holding back the sender.
+    KernelBacklog,
 }
 
 impl CloseReason {
@@ -118,6 +120,7 @@ impl CloseReason {
             Self::AllDown => "all_down",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectionLimit => "connection_limit",
+            Self::KernelBacklog => "kernel_backlog",
         }
     }
 
@@ -144,7 +147,8 @@ impl CloseReason {
             | Self::HalfCloseTimeout
             | Self::Drained
             | Self::RouteLimit
-            | Self::ConnectionLimit => Origin::Gateway,
+            | Self::ConnectionLimit
+            | Self::KernelBacklog => Origin::Gateway,
             Self::PolicyChanged
             | Self::UnknownName
             | Self::ListenerDenied
@@ -208,6 +212,7 @@ impl CloseReason {
                 | Self::UpstreamLost
                 | Self::Drained
                 | Self::PolicyChanged
+                | Self::KernelBacklog
         )
     }
 }

@@ -110,13 +110,8 @@ fn header_for(admitted: &Admitted) -> io::Result<Vec<u8>> {
     let name = record
         .hello
         .as_ref()
-        .and_then(|hello| hello.server_name.as_ref());
-    proxy_header::build(
-        version,
-        record.source,
-        record.destination,
-        name.map(|name| name.as_str()),
-    )
+        .and_then(|hello| hello.server_name.as_deref());
+    proxy_header::build(version, record.source, record.destination, name)
 }
 
 /// What came of dialling one pick.

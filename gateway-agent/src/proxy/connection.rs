@@ -12,7 +12,7 @@ use super::close::CloseReason;
 use super::permits::{Permit, Permits};
 use super::record::{ConnectionRecord, Observer};
 use super::registry::{Registration, Registry};
-use super::splice::Pipes;
+use super::splice::{Pipes, sockmap::Availability};
 use crate::control::Control;
 use crate::control::snapshot::{EnginePreference, Limits, Listener, Refuse, Snapshot};
 use crate::drain::Watch;
@@ -29,6 +29,8 @@ pub struct Gateway {
     pub permits: Permits,
     /// Pipes of the copy engine.
     pub pipes: Pipes,
+    /// Whether the sockmap engine can be used.
+    pub sockmap: Availability,
     next_id: AtomicU64,
 }
 
@@ -48,6 +50,7 @@ impl Gateway {
             observers,
             permits,
             pipes,
+            sockmap: Availability::default(),
             next_id: AtomicU64::new(1),
         }
     }

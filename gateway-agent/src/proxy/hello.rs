@@ -189,7 +189,7 @@ fn facts(hello: &ClientHello<'_>) -> HelloFacts {
         .filter(|version| !is_grease(*version))
         .max();
     HelloFacts {
-        server_name: hello.server_name().copied(),
+        server_name: hello.server_name().map(|name| name.as_str().into()),
         alpn: hello
             .alpn()
             .map(|name| String::from_utf8_lossy(name).into_owned())

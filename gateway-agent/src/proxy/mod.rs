@@ -34,19 +34,22 @@ pub async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
         Ok(ended) | Err(ended) => ended,
     };
     let accounted = account::account(&gateway, ended);
-    close::close(accounted).await;
+    Box::pin(close::close(accounted)).await;
 }
 
 /// The steps between accept and account. `Err` is the end of a connection that never reached an
 /// endpoint, `Ok` of one that did.
+///
+/// A connection rests in one step for nearly all its life. Each step that waits is in a box of its
+/// own, or it would hold the room of the largest for good.
 async fn life(gateway: &Gateway, accepted: Accepted) -> Result<Ended, Ended> {
-    let greeted = hello::greet(gateway, accepted).await?;
+    let greeted = Box::pin(hello::greet(gateway, accepted)).await?;
     let routed = route::route(greeted)?;
     let authorized = authorize::authorize(gateway, routed)?;
     let mut aimed = endpoint::aim(authorized)?;
     loop {
-        let connected = connect::connect(gateway, aimed).await?;
-        match splice::splice(gateway, connected).await {
+        let connected = Box::pin(connect::connect(gateway, aimed)).await?;
+        match Box::pin(splice::splice(gateway, connected)).await {
             splice::Outcome::Ended(ended) => return Ok(ended),
             splice::Outcome::Bounced(bounced) => aimed = endpoint::aim_again(bounced)?,
         }

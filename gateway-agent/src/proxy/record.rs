@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use gateway_common::wire::ServerName;
-
 use super::close::CloseReason;
+use super::registry::Streams;
+use super::splice::fallback::Fallback;
 use crate::control::routes::MatchKind;
-use crate::control::snapshot::Route;
+use crate::control::snapshot::{EngineKind, Route};
 
 /// Everything the access log and the metrics say about one connection.
 #[derive(Debug, Clone)]
@@ -39,9 +39,11 @@ pub struct ConnectionRecord {
     /// Endpoints tried, the successful one included.
     pub attempts: u32,
     /// The engine that moved the bytes.
-    pub engine: Option<&'static str>,
-    /// Why better engines did not fit, one phrase each.
-    pub engine_notes: Vec<String>,
+    pub engine: Option<EngineKind>,
+    /// Why better engines did not.
+    pub fallbacks: Vec<Fallback>,
+    /// What the kernel did of it by itself; absent where it did nothing.
+    pub streams: Option<Box<Streams>>,
     /// Bytes of PROXY header taken off before the hello: what an engine that maps sequence
     /// numbers adds on the client's leg.
     pub stripped: u32,
@@ -88,7 +90,8 @@ impl ConnectionRecord {
             endpoint: None,
             attempts: 0,
             engine: None,
-            engine_notes: Vec::new(),
+            fallbacks: Vec::new(),
+            streams: None,
             stripped: 0,
             prepended: 0,
             sent: 0,
@@ -108,7 +111,7 @@ impl ConnectionRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HelloFacts {
     /// The server name, normalised.
-    pub server_name: Option<ServerName>,
+    pub server_name: Option<Arc<str>>,
     /// Offered application protocols in order, lossily as text.
     pub alpn: Vec<String>,
     /// Highest offered version without GREASE, as on the wire (0x0304 is TLS 1.3).
@@ -157,6 +160,10 @@ pub trait Observer: Send + Sync {
     /// Another endpoint of `route` is tried.
     fn retried(&self, route: &Route) {
         let _ = route;
+    }
+    /// A preferred engine does not move a connection's bytes; told once for each engine.
+    fn fell_back(&self, fallback: &Fallback) {
+        let _ = fallback;
     }
     /// Open connections passed 80 % of the limit (once per crossing).
     fn limit_near(&self, open: u64, limit: u64) {

@@ -1,17 +1,21 @@
 //! The connections that are open now: for `connections`, for cutting what policy no longer
 //! allows, and for the drain.
 
+use core::future::poll_fn;
+use core::task::{Context, Poll};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use gateway_common::wire::ServerName;
-use tokio::sync::Notify;
+use atomic_waker::AtomicWaker;
+use gateway_common::abi::splice::{Direction, Stream};
 
 use super::close::CloseReason;
-use crate::control::snapshot::{Route, Snapshot};
+use super::splice::fallback::Fallback;
+use super::splice::sockmap::Splice;
+use crate::control::snapshot::{EngineKind, Route, Snapshot};
 
 /// One open connection, from its route to its end.
 #[derive(Debug)]
@@ -23,8 +27,9 @@ pub struct Live {
     /// Bytes received from the client so far, the hello included.
     pub received: AtomicU64,
     path: Mutex<Option<LivePath>>,
+    spliced: Mutex<Spliced>,
     cut: OnceLock<CloseReason>,
-    cut_signal: Notify,
+    cut_signal: AtomicWaker,
 }
 
 /// Where an open connection's bytes go.
@@ -33,9 +38,45 @@ pub struct LivePath {
     /// The connected endpoint.
     pub endpoint: SocketAddr,
     /// The engine that moves the bytes.
-    pub engine: &'static str,
-    /// Why better engines did not fit.
-    pub notes: Vec<String>,
+    pub engine: EngineKind,
+    /// Why better engines do not.
+    pub fallbacks: Vec<Fallback>,
+}
+
+/// The kernel's part of a connection.
+#[derive(Debug, Default)]
+enum Spliced {
+    /// It has none, or not yet.
+    #[default]
+    Not,
+    /// It moves bytes by itself.
+    Now(Arc<dyn Splice>),
+    /// What it had done by the end, when the agent's own counts took in what it had moved.
+    Over(Box<Streams>),
+}
+
+/// What the kernel did with the directions, by the number of a [`Direction`].
+pub type Streams = [Stream; 2];
+
+/// What has moved on an open connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Moved {
+    /// Bytes to the client.
+    pub sent: u64,
+    /// Bytes from the client.
+    pub received: u64,
+    /// The kernel's part; absent where it had none.
+    pub streams: Option<Streams>,
+    /// Whether that part is over.
+    pub over: bool,
+}
+
+impl Moved {
+    /// The kernel's part while it goes on: of what is over, nothing waits any more.
+    #[must_use]
+    pub fn waiting(&self) -> Option<Streams> {
+        self.streams.filter(|_| !self.over)
+    }
 }
 
 /// What is known of a connection when it is registered.
@@ -50,7 +91,7 @@ pub struct Opened {
     /// Address the client connected to.
     pub destination: SocketAddr,
     /// Server name of its hello.
-    pub server_name: Option<ServerName>,
+    pub server_name: Option<Arc<str>>,
     /// Route it took.
     pub route: Arc<Route>,
     /// When it was accepted, for ages.
@@ -60,45 +101,107 @@ pub struct Opened {
 }
 
 impl Live {
-    /// Bytes to and from the client so far.
+    /// What has moved so far, by whomever.
     #[must_use]
-    pub fn bytes(&self) -> (u64, u64) {
-        (
-            self.sent.load(Ordering::Relaxed),
-            self.received.load(Ordering::Relaxed),
-        )
+    pub fn moved(&self) -> Moved {
+        let spliced = lock(&self.spliced);
+        let streams = match &*spliced {
+            Spliced::Not => None,
+            Spliced::Now(splice) => Some(streams(&**splice)),
+            Spliced::Over(streams) => Some(**streams),
+        };
+        // Not counted by the agent before the end.
+        let [up, down] = match (&*spliced, streams) {
+            (Spliced::Now(_), Some(streams)) => streams.map(|stream| stream.redirected),
+            _ => [0; 2],
+        };
+        Moved {
+            sent: self.sent.load(Ordering::Relaxed) + down,
+            received: self.received.load(Ordering::Relaxed) + up,
+            streams,
+            over: matches!(*spliced, Spliced::Over(_)),
+        }
+    }
+
+    /// The kernel's part of it, while it moves bytes.
+    #[must_use]
+    pub fn splice(&self) -> Option<Arc<dyn Splice>> {
+        match &*lock(&self.spliced) {
+            Spliced::Now(splice) => Some(Arc::clone(splice)),
+            Spliced::Not | Spliced::Over(_) => None,
+        }
+    }
+
+    /// The kernel has taken over.
+    pub(super) fn begin_splice(&self, splice: Arc<dyn Splice>) {
+        *lock(&self.spliced) = Spliced::Now(splice);
+    }
+
+    /// The kernel's part is over, if there was one: what it did stays to be counted.
+    pub(super) fn end_splice(&self) {
+        let mut spliced = lock(&self.spliced);
+        if let Spliced::Now(splice) = &*spliced {
+            let last = streams(&**splice);
+            *spliced = Spliced::Over(Box::new(last));
+        }
     }
 
     /// Endpoint and engine, once it has them; others after a reset before the first byte.
     #[must_use]
     pub fn path(&self) -> Option<LivePath> {
-        self.path
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.path).clone()
+    }
+
+    /// The engine that moves the bytes, once one does.
+    #[must_use]
+    pub fn engine(&self) -> Option<EngineKind> {
+        lock(&self.path).as_ref().map(|path| path.engine)
     }
 
     /// Records where the bytes go from now on.
     pub(super) fn set_path(&self, path: LivePath) {
-        *self.path.lock().unwrap_or_else(PoisonError::into_inner) = Some(path);
+        *lock(&self.path) = Some(path);
+    }
+
+    /// Changes where the bytes go, if it is known.
+    pub(super) fn change_path(&self, change: impl FnOnce(&mut LivePath)) {
+        if let Some(path) = lock(&self.path).as_mut() {
+            change(path);
+        }
     }
 
     /// Ends the connection on purpose, for `reason`; the first reason given stands.
     pub fn cut(&self, reason: CloseReason) {
         if self.cut.set(reason).is_ok() {
-            self.cut_signal.notify_one();
+            self.cut_signal.wake();
         }
     }
 
     /// Waits until the connection is to be ended on purpose. Cancel safe; one waiter at a time.
     pub async fn cut_requested(&self) -> CloseReason {
-        loop {
-            if let Some(reason) = self.cut.get() {
-                return *reason;
-            }
-            self.cut_signal.notified().await;
-        }
+        poll_fn(|context| self.poll_cut(context)).await
     }
+
+    /// The wait itself takes no memory: a connection waits for this as long as it lives.
+    fn poll_cut(&self, context: &Context<'_>) -> Poll<CloseReason> {
+        if self.cut.get().is_none() {
+            self.cut_signal.register(context.waker());
+        }
+        // It may have been cut before there was anyone to be woken.
+        self.cut
+            .get()
+            .map_or(Poll::Pending, |reason| Poll::Ready(*reason))
+    }
+}
+
+/// What the kernel did so far; nothing where its rows are gone.
+fn streams(splice: &dyn Splice) -> Streams {
+    Direction::BOTH.map(|direction| splice.stream(direction).unwrap_or_default())
+}
+
+/// No holder leaves these half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The table of open connections, in shards so that accepting cores do not meet.
@@ -125,10 +228,11 @@ impl Registry {
         let live = Arc::new(Live {
             opened,
             path: Mutex::default(),
+            spliced: Mutex::default(),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             cut: OnceLock::new(),
-            cut_signal: Notify::new(),
+            cut_signal: AtomicWaker::new(),
         });
         self.shard(live.opened.id)
             .insert(live.opened.id, Arc::clone(&live));
@@ -143,8 +247,7 @@ impl Registry {
     pub fn list(&self) -> Vec<Arc<Live>> {
         let mut all = Vec::new();
         for shard in &self.shards {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            all.extend(shard.values().cloned());
+            all.extend(lock(shard).values().cloned());
         }
         all.sort_unstable_by_key(|live| live.opened.id);
         all
@@ -179,11 +282,9 @@ impl Registry {
         all.len()
     }
 
-    fn shard(&self, id: u64) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Live>>> {
+    fn shard(&self, id: u64) -> MutexGuard<'_, HashMap<u64, Arc<Live>>> {
         let index = usize::try_from(id % SHARDS as u64).unwrap_or(0);
-        self.shards[index]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shards[index])
     }
 }
 

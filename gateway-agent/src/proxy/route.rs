@@ -31,8 +31,7 @@ pub(super) fn route(greeted: Greeted) -> Result<Routed, Ended> {
         .record
         .hello
         .as_ref()
-        .and_then(|hello| hello.server_name.as_ref());
-    let name = name.map(|name| name.as_str());
+        .and_then(|hello| hello.server_name.as_deref());
     let found = match snapshot.route_for(&connection.listener, name) {
         Ok(found) => (found.route.clone(), found.kind),
         Err(NoRoute::UnknownName) => return Err(connection.end(CloseReason::UnknownName)),

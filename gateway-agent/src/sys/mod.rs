@@ -7,5 +7,6 @@
 
 pub mod descriptors;
 pub mod inherit;
+pub mod netns;
 pub mod tcp;
 pub mod timer;

@@ -4,8 +4,11 @@
 use core::mem::size_of;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::RecvFlags;
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::mesh::route::RouteKeepalive;
@@ -28,6 +31,12 @@ struct RawTcpInfo {
     rcv_rtt: u32,
     rcv_space: u32,
     total_retrans: u32,
+    pacing_rate: [u64; 2],
+    bytes_acked: u64,
+    bytes_received: u64,
+    segments: [u32; 2],
+    notsent_bytes: u32,
+    min_rtt: u32,
 }
 
 /// What we read of `TCP_INFO`.
@@ -35,8 +44,43 @@ struct RawTcpInfo {
 pub struct TcpInfo {
     /// Smoothed round-trip time, microseconds.
     pub rtt_us: u32,
+    /// Smallest round-trip time of the last minutes, microseconds.
+    pub least_rtt_us: u32,
+    /// Largest segment that the peer sends.
+    pub segment: u32,
     /// Segments retransmitted since the connection began.
     pub retransmissions: u32,
+    /// The socket's state.
+    pub state: State,
+    /// Bytes that the peer has acknowledged (the SYN and FIN of this side may count as one each).
+    pub acknowledged: u64,
+    /// Bytes that have arrived in order, read or not (a FIN counts as one).
+    pub received: u64,
+    /// Time since a segment with payload was sent or arrived, whichever is less.
+    pub silent_for: Duration,
+}
+
+/// States of a TCP socket, as far as we tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Both directions are open.
+    Established,
+    /// The peer has sent FIN, or the socket is closed.
+    Finished,
+    /// Any other.
+    Other,
+}
+
+impl State {
+    /// Of the kernel's number (include/net/tcp_states.h).
+    fn of(number: u8) -> Self {
+        match number {
+            1 => Self::Established,
+            // TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, CLOSING.
+            6..=9 | 11 => Self::Finished,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Reads `TCP_INFO` of a TCP socket.
@@ -60,10 +104,147 @@ pub fn info(socket: impl AsFd) -> io::Result<TcpInfo> {
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
+    let [state, ..] = raw.bytes;
+    // Indexes in the order of the list above.
+    let [.., last_data_sent, _, last_data_recv, _, _, _] = raw.words;
     Ok(TcpInfo {
         rtt_us: raw.rtt,
+        // All ones: not measured yet.
+        least_rtt_us: raw.min_rtt.min(raw.rtt),
+        segment: raw.advmss,
         retransmissions: raw.total_retrans,
+        state: State::of(state),
+        acknowledged: raw.bytes_acked,
+        received: raw.bytes_received,
+        silent_for: Duration::from_millis(last_data_sent.min(last_data_recv).into()),
     })
+}
+
+/// Bytes that a socket was given to send since it was made, with its facts at that moment. Differences
+/// of two calls are exact; the value itself may count the SYN.
+///
+/// # Errors
+/// Those of getsockopt(2) and ioctl(2).
+pub fn given(socket: impl AsFd) -> io::Result<(u64, TcpInfo)> {
+    let mut before = info(&socket)?;
+    loop {
+        let queued = unacknowledged(&socket)?;
+        let after = info(&socket)?;
+        // An acknowledgement in between would count bytes neither here nor there.
+        if after.acknowledged == before.acknowledged {
+            return Ok((after.acknowledged + u64::from(queued), after));
+        }
+        before = after;
+    }
+}
+
+/// Reads what there is without taking it; `Ok(0)` is the end of the stream.
+///
+/// # Errors
+/// Those of recv(2), `WouldBlock` among them.
+pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let (_, length) = rustix::net::recv(socket, buffer, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+    Ok(length)
+}
+
+/// Takes what was peeked: the first bytes of a buffer, which are read over.
+///
+/// # Errors
+/// Those of recv(2); fewer bytes than were seen.
+pub fn take(socket: impl AsFd, mut seen: &mut [u8]) -> io::Result<()> {
+    while !seen.is_empty() {
+        let (_, length) = rustix::net::recv(&socket, &mut *seen, RecvFlags::DONTWAIT)?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        seen = seen.get_mut(length..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Whether a write would find enough room to be worth it, by the kernel's own measure.
+///
+/// # Errors
+/// Those of poll(2).
+pub fn is_writable(socket: impl AsFd) -> io::Result<bool> {
+    let mut one = [PollFd::new(&socket, PollFlags::OUT)];
+    Ok(poll(&mut one, Some(&Timespec::default()))? > 0)
+}
+
+/// Makes a socket look at what has arrived as if it arrived now (`SO_RCVLOWAT` has that effect): a
+/// verdict program gets what was there before the socket was put into its map.
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn kick(socket: impl AsFd) -> io::Result<()> {
+    set_int(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT, 1)
+}
+
+/// Sets the largest receive window that a socket announces (`TCP_WINDOW_CLAMP`, tcp(7)). The kernel sets
+/// it anew when it learns the size of the sender's segments.
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn set_window(socket: impl AsFd, bytes: u32) -> io::Result<()> {
+    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+    set_int(socket, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, bytes)
+}
+
+/// Sets what a socket's receive buffer takes, the kernel's own overhead included. The kernel no longer
+/// sizes that buffer by itself afterwards. Beyond the host's limit where the privilege allows it.
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn set_receive_buffer(socket: impl AsFd, bytes: u32) -> io::Result<()> {
+    // The kernel doubles what it is told.
+    let half = i32::try_from(bytes / 2).unwrap_or(i32::MAX / 2);
+    set_int(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, half)
+        .or_else(|_denied| set_int(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, half))
+}
+
+/// Sets what a socket's send buffer takes, the kernel's own overhead included. The kernel no longer sizes
+/// that buffer by itself afterwards. Beyond the host's limit where the privilege allows it.
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn set_send_buffer(socket: impl AsFd, bytes: u32) -> io::Result<()> {
+    // The kernel doubles what it is told.
+    let half = i32::try_from(bytes / 2).unwrap_or(i32::MAX / 2);
+    set_int(&socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, half)
+        .or_else(|_denied| set_int(&socket, libc::SOL_SOCKET, libc::SO_SNDBUF, half))
+}
+
+/// The most that this host lets a send buffer and a receive buffer grow to (`net.ipv4.tcp_wmem`,
+/// `net.ipv4.tcp_rmem`), as they were at the first call.
+pub fn largest_buffers() -> (u32, u32) {
+    static LARGEST: OnceLock<(u32, u32)> = OnceLock::new();
+    /// The defaults of a host with little memory.
+    const USUAL: u32 = 4 * 1024 * 1024;
+    let read = |name: &str| {
+        let all = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?;
+        all.split_whitespace().last()?.parse().ok()
+    };
+    let largest = |name| read(name).unwrap_or(USUAL);
+    *LARGEST.get_or_init(|| (largest("tcp_wmem"), largest("tcp_rmem")))
+}
+
+fn set_int(socket: impl AsFd, level: i32, option: i32, value: i32) -> io::Result<()> {
+    let length = u32::try_from(size_of::<libc::c_int>()).map_err(io::Error::other)?;
+    // SAFETY: the option takes one int, which lives across the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            length,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Bytes written to a socket that its peer has not acknowledged yet, sent or not (`SIOCOUTQ`,
@@ -95,23 +276,7 @@ pub fn unread(socket: impl AsFd) -> io::Result<u64> {
 /// # Errors
 /// Those of setsockopt(2).
 pub fn bind_address_without_port(socket: impl AsFd) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    let length = u32::try_from(size_of::<libc::c_int>()).map_err(io::Error::other)?;
-    // SAFETY: the option takes one int, which lives across the call.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_BIND_ADDRESS_NO_PORT,
-            (&raw const on).cast(),
-            length,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    set_int(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
 /// Makes the coming close(2) send RST and drop what is unsent, instead of FIN.

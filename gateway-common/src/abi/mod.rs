@@ -16,6 +16,7 @@ pub mod counter;
 pub mod event;
 pub mod route;
 pub mod size;
+pub mod splice;
 pub mod steer;
 
 /// Number of this layout; part of the pin directory's name (`abi-1`).

@@ -16,3 +16,7 @@ pub const ROUTES: u32 = 16_384;
 /// Bytes of `EVENTS`, a power of two of pages: 4,096 events, more than a second of the allowed rate on
 /// a hundred CPUs.
 pub const EVENT_BYTES: u32 = 256 * 1_024;
+
+/// Entries of `PEERS`, `STREAMS` and `FORWARDED`: two for each connection, 131,072 connections. Rows are
+/// made as needed.
+pub const STREAMS: u32 = 262_144;

@@ -17,6 +17,7 @@ use super::{
     layout::{self, Layout},
     pins,
     raw::RawMap,
+    splice,
 };
 
 /// The pins of one instance under one ABI.
@@ -26,8 +27,28 @@ pub struct Pinned {
     pub instance: String,
     /// Number of the layout.
     pub abi: u32,
+    /// Whose maps they are.
+    pub half: Half,
     /// Their directory.
     pub path: PathBuf,
+}
+
+/// The two programs have maps of their own, pinned apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Half {
+    /// Those of `steer`, which outlive the agent.
+    Steer,
+    /// Those of `splice`, which do not.
+    Splice,
+}
+
+impl Half {
+    fn layouts(self) -> &'static [Layout] {
+        match self {
+            Self::Steer => &layout::ALL,
+            Self::Splice => &layout::SPLICE,
+        }
+    }
 }
 
 /// Every instance's pins below a bpffs, in order of names.
@@ -40,10 +61,18 @@ pub fn find(bpffs: &Path) -> Result<Vec<Pinned>, BpfError> {
     let mut found = Vec::new();
     for (instance, root) in directory(&bpffs.join("culvert"))? {
         for (name, path) in directory(&root)? {
-            if let Some(abi) = pins::abi_of(&name) {
+            let splice = name.strip_prefix(splice::PINS);
+            let half = if splice.is_some() {
+                Half::Splice
+            } else {
+                Half::Steer
+            };
+            let splice_abi = splice.and_then(|abi| abi.parse().ok());
+            if let Some(abi) = splice_abi.or_else(|| pins::abi_of(&name)) {
                 found.push(Pinned {
                     instance: instance.clone(),
                     abi,
+                    half,
                     path,
                 });
             }
@@ -55,13 +84,25 @@ pub fn find(bpffs: &Path) -> Result<Vec<Pinned>, BpfError> {
 
 /// Names of the maps of this ABI, in the order in which they make sense.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    layout::ALL.iter().map(|layout| layout.name)
+    let all = layout::ALL.iter().chain(&layout::SPLICE);
+    all.map(|layout| layout.name)
 }
 
 impl Pinned {
+    /// Whether a map is one of these.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.half
+            .layouts()
+            .iter()
+            .any(|layout| layout.name.eq_ignore_ascii_case(name))
+    }
+
     /// Decodes one map.
     pub fn table(&self, name: &str) -> Result<Table, BpfError> {
-        let layout = layout::ALL
+        let layout = self
+            .half
+            .layouts()
             .iter()
             .find(|layout| layout.name.eq_ignore_ascii_case(name));
         let layout = layout.ok_or_else(|| BpfError::UnknownMap {
@@ -97,7 +138,8 @@ impl Pinned {
                 expected: ABI,
             });
         }
-        layout::ALL
+        self.half
+            .layouts()
             .iter()
             .try_for_each(|layout| self.open(layout).map(drop))
     }

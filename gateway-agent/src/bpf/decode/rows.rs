@@ -8,12 +8,13 @@ use gateway_common::abi::{
     counter::SteerCount,
     event::EventCode,
     route::{ListenerName, RouteAccepts, RouteName, RouteStats, unpadded},
+    splice::{Forwarded, SpliceCount, SpliceStats, Stream},
     steer::{CLASS_BITS, CLASS_NONE, DestinationKey, Target},
 };
 use ipnet::IpNet;
 
 use super::{
-    super::{BpfError, events, layout, layout::Layout, raw::Entry, tables},
+    super::{BpfError, events, layout, layout::Layout, raw::Entry, splice, tables},
     Pinned,
     table::Cell,
 };
@@ -69,12 +70,60 @@ pub(super) fn decode(pinned: &Pinned, layout: &Layout) -> Result<(Columns, Rows)
             ],
             route_accepts(&entries, &Names::read(pinned)?),
         ),
+        "PEERS" => (&["socket_cookie", "peer_cookie"], peers(&entries)),
+        "STREAMS" => (
+            &[
+                "socket_cookie",
+                "redirected",
+                "passed",
+                "segments",
+                "backlog",
+                "most_backlog",
+                "hidden",
+                "paused",
+                "pauses",
+                "resumes",
+                "orphans",
+                "repeated",
+            ],
+            streams(&entries),
+        ),
+        "FORWARDED" => (
+            &[
+                "socket_cookie",
+                "peer_cookie",
+                "forwarded",
+                "budget",
+                "route",
+                "direction",
+            ],
+            forwarded(&entries),
+        ),
+        "SPLICE_ROUTES" => (
+            &["route", "datacenter", "service", "flags"],
+            routes(&entries),
+        ),
+        "SPLICE_STATS" => (
+            &[
+                "route",
+                "datacenter",
+                "service",
+                "upstream_segments",
+                "upstream_bytes",
+                "upstream_relayed",
+                "downstream_segments",
+                "downstream_bytes",
+                "downstream_relayed",
+            ],
+            splice_stats(&entries, &Names::of_splices(pinned)?),
+        ),
+        "SPLICE_COUNTS" => (&["counter", "count"], splice_counts(&entries)),
         "STEER_COUNTS" => (&["counter", "count"], steer_counts(&entries)),
         "EVENT_CLOCK" => (&["event", "last_ns"], event_clock(&entries)),
         // A ring buffer has one reader, the agent: there is nothing to look at.
         _ => (&[], Vec::new()),
     };
-    if layout.name != "STEER_COUNTS" {
+    if !matches!(layout.name, "STEER_COUNTS" | "SPLICE_COUNTS") {
         rows.sort();
     }
     Ok((columns, rows))
@@ -96,6 +145,13 @@ impl Names {
         Ok(Self {
             listeners: typed(&read(pinned, &layout::LISTENER_NAMES)?).collect(),
             routes: typed(&read(pinned, &layout::ROUTES)?).collect(),
+        })
+    }
+
+    fn of_splices(pinned: &Pinned) -> Result<Self, BpfError> {
+        Ok(Self {
+            listeners: BTreeMap::new(),
+            routes: typed(&read(pinned, &layout::SPLICE_ROUTES)?).collect(),
         })
     }
 
@@ -264,6 +320,98 @@ fn steer_counts(entries: &[Entry]) -> Rows {
         let sum = cpus(values).fold(0, u64::wrapping_add);
         Some(vec![
             Cell::text(counter.map(SteerCount::name)),
+            Cell::Number(sum),
+        ])
+    };
+    entries.iter().filter_map(row).collect()
+}
+
+fn peers(entries: &[Entry]) -> Rows {
+    let row = |(cookie, peer): (u64, u64)| vec![Cell::Number(cookie), Cell::Number(peer)];
+    typed(entries).map(row).collect()
+}
+
+fn streams(entries: &[Entry]) -> Rows {
+    let row = |(cookie, stream): (u64, Stream)| {
+        let paused = if stream.is_paused() { "yes" } else { "no" };
+        let Stream {
+            redirected,
+            passed,
+            packets,
+            backlog,
+            most_backlog,
+            hidden,
+            hidden_at: _,
+            reviewed: _,
+            base: _,
+            mark: _,
+            next: _,
+            state: _,
+            pauses,
+            resumes,
+            orphans,
+            repeated,
+        } = stream;
+        let bytes = [
+            cookie,
+            redirected,
+            passed,
+            packets,
+            backlog,
+            most_backlog,
+            hidden,
+        ];
+        let mut row: Vec<Cell> = bytes.into_iter().map(Cell::Number).collect();
+        row.push(Cell::Text(paused.to_owned()));
+        row.extend([pauses, resumes, orphans, repeated].map(|count| Cell::Number(count.into())));
+        row
+    };
+    typed(entries).map(row).collect()
+}
+
+fn forwarded(entries: &[Entry]) -> Rows {
+    let row = |(cookie, row): (u64, Forwarded)| {
+        let direction = match row.direction {
+            0 => "upstream",
+            _ => "downstream",
+        };
+        vec![
+            Cell::Number(cookie),
+            Cell::Number(row.peer),
+            Cell::Number(row.forwarded),
+            Cell::Number(row.budget.into()),
+            Cell::Number(row.route.into()),
+            Cell::Text(direction.to_owned()),
+        ]
+    };
+    typed(entries).map(row).collect()
+}
+
+fn splice_stats(entries: &[Entry], names: &Names) -> Rows {
+    let row = |(key, values): &Entry| {
+        let SpliceStats {
+            packets,
+            bytes,
+            passed,
+        } = splice::sum(cpus(values));
+        let mut row = names.route(plain(key)?).to_vec();
+        for direction in [0, 1] {
+            let counts = [packets[direction], bytes[direction], passed[direction]];
+            row.extend(counts.map(Cell::Number));
+        }
+        Some(row)
+    };
+    entries.iter().filter_map(row).collect()
+}
+
+fn splice_counts(entries: &[Entry]) -> Rows {
+    let row = |(key, values): &Entry| {
+        let index: u32 = plain(key)?;
+        let all = SpliceCount::ALL.into_iter();
+        let counter = all.into_iter().find(|counter| *counter as u32 == index);
+        let sum = cpus(values).fold(0, u64::wrapping_add);
+        Some(vec![
+            Cell::text(counter.map(SpliceCount::name)),
             Cell::Number(sum),
         ])
     };

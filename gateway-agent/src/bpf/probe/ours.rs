@@ -29,7 +29,8 @@ pub(super) fn bpffs(settings: &Settings) -> Finding {
     )
 }
 
-/// Pins of the instance: of which ABI, and whether they can be adopted.
+/// Pins of the instance: of which ABI, and whether they can be adopted. Not those of the sockmap
+/// engine's maps, which are only to be looked at: nobody adopts them.
 pub(super) fn pins(settings: &Settings) -> Finding {
     let name = "pins";
     let found = match decode::find(&settings.bpffs) {
@@ -38,7 +39,7 @@ pub(super) fn pins(settings: &Settings) -> Finding {
     };
     let ours: Vec<_> = found
         .iter()
-        .filter(|one| one.instance == settings.instance)
+        .filter(|one| one.instance == settings.instance && one.half == decode::Half::Steer)
         .collect();
     for one in &ours {
         if let Err(error) = one.check() {

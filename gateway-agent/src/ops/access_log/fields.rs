@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::control::snapshot::EngineKind;
 use crate::proxy::close::CloseReason;
 use crate::proxy::record::{ConnectionRecord, LegFacts};
 
@@ -41,7 +42,11 @@ pub(super) fn fields(record: &ConnectionRecord) -> Vec<(&'static str, Value)> {
         ("route", text(route.map(|(route, _)| &route.name))),
         ("match", text(route.map(|(_, kind)| kind.label()))),
         ("endpoint", text(record.endpoint)),
-        ("engine", text(record.engine)),
+        ("engine", text(record.engine.map(EngineKind::label))),
+        (
+            "engine_notes",
+            Value::List(record.fallbacks.iter().map(ToString::to_string).collect()),
+        ),
         ("reason", Value::Text(record.reason.label().into())),
         ("detail", detail(record)),
         ("sent", Value::Number(record.sent)),

@@ -5,7 +5,9 @@ use gateway_common::wire::HelloError;
 use proptest::prelude::*;
 
 use super::*;
+use crate::control::snapshot::EngineKind;
 use crate::ops::fixtures::{record, route};
+use crate::proxy::splice::fallback::{Fallback, Why};
 
 #[test]
 fn the_text_line_is_the_golden_one() {
@@ -14,7 +16,7 @@ fn the_text_line_is_the_golden_one() {
         line,
         "time=2023-11-14T22:13:20.123Z conn=7 listener=tls src=192.0.2.7:50000 peer=- \
          dst=[2001:db8::1]:8443 sni=web.example.com route=web.example.com match=exact \
-         endpoint=10.2.0.2:443 engine=copy reason=finished detail=- sent=4321 received=1234 \
+         endpoint=10.2.0.2:443 engine=copy engine_notes=- reason=finished detail=- sent=4321 received=1234 \
          ms=1500 hello_ms=0 connect_ms=2 alpn=h2,http/1.1 ech=no pq=yes \
          ja4=t13d1516h2_8daaf6152771_e5627efa2ab1 version=tls1.3 rtt_us=250 retrans=0 \
          upstream_rtt_us=90 upstream_retrans=3 hello_bytes=517 records=1 attempts=1"
@@ -41,6 +43,25 @@ fn a_route_that_refuses_tells_its_name_and_why() {
     let line = text::line(&record);
     let told = " reason=route_refused detail=\"exported with protocol http\"";
     assert!(line.contains(" route=x ") && line.contains(told), "{line}");
+}
+
+#[test]
+fn why_better_engines_were_not_used_is_one_field() {
+    let mut record = record(&route("x"));
+    let fallback = |engine, why| Fallback { engine, why };
+    record.fallbacks = vec![
+        fallback(EngineKind::Packet, Why::NotInBuild),
+        fallback(
+            EngineKind::Sockmap,
+            Why::Refused("no, \"not\" these".into()),
+        ),
+    ];
+    let told = r#" engine_notes="packet: not in this build,sockmap: no\\, \"not\" these" "#;
+    let line = text::line(&record);
+    assert!(line.contains(told), "{line}");
+    let json: serde_json::Value = serde_json::from_str(&json::line(&record)).unwrap();
+    let notes = ["packet: not in this build", "sockmap: no, \"not\" these"];
+    assert_eq!(json["engine_notes"], serde_json::json!(notes));
 }
 
 #[test]

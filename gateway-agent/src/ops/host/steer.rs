@@ -2,7 +2,7 @@
 
 use super::{Finding, State};
 use crate::bpf::probe::{self, Level};
-use crate::bpf::{Mode, Settings};
+use crate::bpf::{Mode, Settings, splice};
 use crate::control::Snapshot;
 use crate::control::snapshot::{EngineKind, SteerMode};
 
@@ -72,20 +72,27 @@ impl Need {
     }
 }
 
-/// Preferred engines that this build does not have.
+/// Preferred engines that this build or this kernel does not have. The sockmap engine is tried out only
+/// when asked for: see `culvert check --self-test`.
 fn engines(snapshot: &Snapshot) -> impl Iterator<Item = Finding> {
-    let missing = snapshot
-        .engine
-        .prefer
-        .iter()
-        .filter(|engine| **engine != EngineKind::Copy);
-    missing.map(|engine| {
-        let (name, label) = ("engine", engine.label());
-        let found = format!("{label} is preferred, and this build does not have it");
-        Finding::warn(
-            name,
-            found,
+    let engine = |engine: &EngineKind| match engine {
+        EngineKind::Copy => None,
+        EngineKind::Packet => Some(Finding::warn(
+            "engine",
+            "packet is preferred, and this build does not have it",
             "nothing, if the next engine will do; else remove it from engine.prefer",
-        )
-    })
+        )),
+        EngineKind::Sockmap => Some(match splice::known_bad() {
+            Some(reason) => Finding::warn(
+                "engine",
+                format!("sockmap is preferred: {reason}"),
+                "nothing, if the next engine will do",
+            ),
+            None => Finding::ok(
+                "engine",
+                "sockmap is preferred, and tried out when the agent starts",
+            ),
+        }),
+    };
+    snapshot.engine.prefer.iter().filter_map(engine)
 }

@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::series::Series;
+use super::spliced::Spliced;
 use crate::control::snapshot::{Route, Snapshot};
 use crate::proxy::close::CloseReason;
 use crate::proxy::record::{ConnectionRecord, Observer};
+use crate::proxy::splice::fallback::Fallback;
 
 /// A label value that comes from the configuration.
 pub(super) type Label = Arc<str>;
@@ -30,6 +32,11 @@ pub(super) struct Counts {
     pub(super) upstream: Series<Label>,
     /// Likewise: to the client.
     pub(super) downstream: Series<Label>,
+    /// Ended connections, by engine.
+    pub(super) engines: Series<&'static str>,
+    /// Engine, reason.
+    pub(super) fallbacks: Series<(&'static str, &'static str)>,
+    pub(super) spliced: Spliced,
     pub(super) hello_seconds: Histogram,
     pub(super) hello_bytes: Histogram,
     pub(super) connect_seconds: Histogram,
@@ -63,6 +70,9 @@ impl Default for Counts {
             refused: Series::default(),
             upstream: Series::default(),
             downstream: Series::default(),
+            engines: Series::default(),
+            fallbacks: Series::default(),
+            spliced: Spliced::default(),
             hello_seconds: Histogram::new(HANDSHAKE_SECONDS),
             hello_bytes: Histogram::new(HELLO_BYTES),
             connect_seconds: Histogram::new(HANDSHAKE_SECONDS),
@@ -105,6 +115,7 @@ impl Counts {
         ] {
             series.retain(routes);
         }
+        self.spliced.retain(routes);
     }
 }
 
@@ -131,6 +142,11 @@ impl Observer for Counts {
 
     fn retried(&self, route: &Route) {
         self.connect_retries.add(&route.name, 1);
+    }
+
+    fn fell_back(&self, fallback: &Fallback) {
+        let label = (fallback.engine.label(), fallback.why.label());
+        self.fallbacks.add(&label, 1);
     }
 
     fn limit_near(&self, _open: u64, _limit: u64) {
@@ -162,6 +178,12 @@ impl Observer for Counts {
         self.connections.add(&label, 1);
         self.upstream.add(&route.name, record.received);
         self.downstream.add(&route.name, record.sent);
+        if let Some(engine) = record.engine {
+            self.engines.add(&engine.label(), 1);
+        }
+        if let Some(streams) = &record.streams {
+            self.spliced.add(&route.name, streams);
+        }
         self.connection_seconds.observe(record.lasted.as_secs_f64());
         self.active.decrement(&route.name);
     }

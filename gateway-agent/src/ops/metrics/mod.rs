@@ -7,6 +7,8 @@ mod counts;
 mod names;
 mod scrape;
 mod series;
+mod shown;
+mod spliced;
 
 use core::fmt;
 use core::time::Duration;
@@ -21,6 +23,7 @@ use crate::control::Control;
 use crate::control::snapshot::Route;
 use crate::proxy::record::{ConnectionRecord, Observer};
 use crate::proxy::registry::Registry;
+use crate::proxy::splice::fallback::Fallback;
 use counts::Counts;
 use scrape::Scrape;
 
@@ -64,6 +67,7 @@ pub struct SteerCount {
 struct Gauges {
     connection_limit: AtomicU64,
     draining: AtomicBool,
+    sockmap: AtomicBool,
 }
 
 impl Metrics {
@@ -104,6 +108,14 @@ impl Metrics {
         self.scrape.gauges.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Says whether the sockmap engine can be used.
+    pub fn set_sockmap_available(&self, available: bool) {
+        self.scrape
+            .gauges
+            .sockmap
+            .store(available, Ordering::Relaxed);
+    }
+
     fn counts(&self) -> &Counts {
         &self.scrape.counts
     }
@@ -128,6 +140,10 @@ impl Observer for Metrics {
 
     fn retried(&self, route: &Route) {
         self.counts().retried(route);
+    }
+
+    fn fell_back(&self, fallback: &Fallback) {
+        self.counts().fell_back(fallback);
     }
 
     fn limit_near(&self, open: u64, limit: u64) {

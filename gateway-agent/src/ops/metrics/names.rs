@@ -133,3 +133,47 @@ pub(super) const STEER_CONNECTIONS: Name = counter(
     "steer_connections",
     "Steered connections accepted, by datacenter and service.",
 );
+pub(super) const ENGINE_AVAILABLE: Name = gauge(
+    "engine_available",
+    "1 if this agent can use the engine on this host, else 0: see `culvert status` for the reason.",
+);
+pub(super) const ENGINE_CONNECTIONS: Name = counter(
+    "engine_connections",
+    "Connections that ended, by the engine that moved their bytes.",
+);
+pub(super) const ENGINE_CONNECTIONS_ACTIVE: Name = gauge(
+    "engine_connections_active",
+    "Connections open now that have an endpoint, by the engine that moves their bytes.",
+);
+pub(super) const ENGINE_FALLBACKS: Name = counter(
+    "engine_fallbacks",
+    "Connections that a preferred engine did not take, by engine and reason; open ones included.",
+);
+pub(super) const SPLICE_BYTES: Name = counter(
+    "splice_bytes",
+    "Bytes of connections that the kernel had taken over: redirected by it, or passed to the agent.",
+);
+pub(super) const SPLICE_SEGMENTS: Name = counter(
+    "splice_segments",
+    "Segments redirected by the kernel; offloads make one of several on the wire.",
+);
+pub(super) const SPLICE_PAUSES: Name = counter(
+    "splice_pauses",
+    "Times that too much waited for a reader and the agent took over.",
+);
+pub(super) const SPLICE_RESUMES: Name = counter(
+    "splice_resumes",
+    "Times that the kernel took over again after a pause.",
+);
+pub(super) const SPLICE_ORPHANS: Name = counter(
+    "splice_orphans",
+    "Segments passed to the agent because the other socket was not there or took no more bytes.",
+);
+pub(super) const SPLICE_BACKLOG: Name = gauge(
+    "splice_backlog_bytes",
+    "Bytes redirected that receivers' sockets had not taken, as each direction's last segment came: engine.sockmap_total limits it.",
+);
+pub(super) const SPLICE_HIDDEN: Name = gauge(
+    "splice_hidden_bytes",
+    "Bytes passed to the agent that queued in the kernel uncharged, as each direction's last one came.",
+);

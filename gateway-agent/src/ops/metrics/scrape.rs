@@ -1,11 +1,11 @@
 //! One scrape: every metric in the order of its name list.
 
 use core::fmt;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use gateway_common::abi::splice::Stream;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeMetric as _, MetricEncoder, NoLabelSet,
@@ -15,9 +15,13 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::counts::{Counts, Label};
 use super::names::{self, Name};
+use super::shown::{Look, Shown};
+use super::spliced::Tally;
 use super::{Gauges, Sources, SteerCount};
 use crate::control::Snapshot;
+use crate::control::snapshot::EngineKind;
 use crate::mesh::route::{Health, Role};
+use crate::proxy::registry::Moved;
 
 /// Everything that a scrape reads.
 #[derive(Debug)]
@@ -25,8 +29,8 @@ pub(super) struct Scrape {
     pub(super) counts: Counts,
     pub(super) gauges: Gauges,
     sources: Sources,
-    /// The largest byte counts ever shown, by route: see [`Self::bytes`].
-    shown: Mutex<HashMap<Label, [u64; 2]>>,
+    bytes: Shown<Label, [u64; 2]>,
+    spliced: Shown<Label, [Tally; 2]>,
 }
 
 /// A sample's labels: key and value.
@@ -34,49 +38,16 @@ type Labels<'a> = Vec<(&'static str, &'a str)>;
 
 impl Scrape {
     pub(super) fn new(sources: Sources) -> Self {
-        let (counts, gauges, shown) = (Counts::default(), Gauges::default(), Mutex::default());
         Self {
-            counts,
-            gauges,
+            counts: Counts::default(),
+            gauges: Gauges::default(),
             sources,
-            shown,
+            bytes: Shown::default(),
+            spliced: Shown::default(),
         }
     }
 
-    /// Bytes by route, of ended and open connections: upstream, downstream.
-    ///
-    /// Ended ones are read first. A connection that ends in between is in neither part, never in
-    /// both, since it leaves the registry before it is counted as ended; and what has been shown
-    /// stays the least that is shown. So the counters are exact at rest and never go backwards.
-    fn bytes(&self, snapshot: &Snapshot) -> Vec<(Label, [u64; 2])> {
-        let mut now: HashMap<Label, [u64; 2]> = HashMap::new();
-        let ended = [&self.counts.upstream, &self.counts.downstream].map(|series| series.list());
-        for (direction, ended) in ended.into_iter().enumerate() {
-            for (route, bytes) in ended {
-                now.entry(route).or_default()[direction] += bytes;
-            }
-        }
-        for live in self.sources.registry.list() {
-            let (sent, received) = live.bytes();
-            let sums = now.entry(Arc::clone(&live.opened.route.name)).or_default();
-            sums[0] += received;
-            sums[1] += sent;
-        }
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.retain(|route, _| now.contains_key(route) || snapshot.routes.get(route).is_some());
-        for (route, sums) in &now {
-            let most = shown.entry(Arc::clone(route)).or_default();
-            *most = [most[0].max(sums[0]), most[1].max(sums[1])];
-        }
-        let mut bytes: Vec<_> = shown
-            .iter()
-            .map(|(route, sums)| (Arc::clone(route), *sums))
-            .collect();
-        bytes.sort_unstable();
-        bytes
-    }
-
-    fn connections(&self, out: &mut Out<'_>, snapshot: &Snapshot) -> fmt::Result {
+    fn connections(&self, out: &mut Out<'_>, bytes: &[(Label, [u64; 2])]) -> fmt::Result {
         let counts = &self.counts;
         out.by("listener", &names::ACCEPTED, &counts.accepted.list())?;
         out.by(
@@ -106,14 +77,7 @@ impl Scrape {
                 .iter()
                 .map(|(reason, n)| (vec![("reason", *reason)], *n)),
         )?;
-        let bytes = self.bytes(snapshot);
-        out.all(
-            &names::BYTES,
-            bytes.iter().flat_map(|(route, [up, down])| {
-                let labels = |direction| vec![("route", &**route), ("direction", direction)];
-                [(labels("upstream"), *up), (labels("downstream"), *down)]
-            }),
-        )?;
+        out.directions(&names::BYTES, bytes, |bytes| *bytes)?;
         out.histogram(&names::HELLO_SECONDS, &counts.hello_seconds)?;
         out.histogram(&names::HELLO_BYTES, &counts.hello_bytes)?;
         out.histogram(&names::CONNECT_SECONDS, &counts.connect_seconds)?;
@@ -203,17 +167,84 @@ impl Scrape {
             .map(|count| (steered(count), count.connections));
         out.all(&names::STEER_CONNECTIONS, connections)
     }
+
+    fn engines(&self, out: &mut Out<'_>, open: &[(Moved, Option<EngineKind>)]) -> fmt::Result {
+        let each = EngineKind::ALL.map(|engine| (vec![("engine", engine.label())], engine));
+        let available = |engine: EngineKind| match engine {
+            EngineKind::Packet => false,
+            EngineKind::Sockmap => self.gauges.sockmap.load(Ordering::Relaxed),
+            EngineKind::Copy => true,
+        };
+        let known = each.iter().cloned();
+        out.all(
+            &names::ENGINE_AVAILABLE,
+            known.map(|(labels, engine)| (labels, u64::from(available(engine)))),
+        )?;
+        let ended = self.counts.engines.list();
+        out.all(
+            &names::ENGINE_CONNECTIONS,
+            ended.iter().map(|(one, n)| (vec![("engine", *one)], *n)),
+        )?;
+        let moved_by = |engine| open.iter().filter(|(_, by)| *by == Some(engine)).count() as u64;
+        out.all(
+            &names::ENGINE_CONNECTIONS_ACTIVE,
+            each.into_iter()
+                .map(|(labels, engine)| (labels, moved_by(engine))),
+        )?;
+        let fallbacks = self.counts.fallbacks.list();
+        out.all(
+            &names::ENGINE_FALLBACKS,
+            fallbacks
+                .iter()
+                .map(|((engine, reason), n)| (vec![("engine", *engine), ("reason", *reason)], *n)),
+        )
+    }
+
+    /// What the kernel moves by itself: nothing where no connection was ever handed to it.
+    fn splices(&self, out: &mut Out<'_>, look: Look, snapshot: &Snapshot) -> fmt::Result {
+        let kept = |route: &Label| snapshot.routes.get(route).is_some();
+        let larger = |[a, b]: [Tally; 2], [c, d]: [Tally; 2]| [a.max(c), b.max(d)];
+        let routes = self.spliced.raise(look.spliced, kept, larger);
+        out.ways(&names::SPLICE_BYTES, &routes)?;
+        for (name, count) in [
+            (&names::SPLICE_SEGMENTS, (|tally| tally.segments) as Count),
+            (&names::SPLICE_PAUSES, |tally| tally.pauses),
+            (&names::SPLICE_RESUMES, |tally| tally.resumes),
+            (&names::SPLICE_ORPHANS, |tally| tally.orphans),
+        ] {
+            out.directions(name, &routes, |tallies| {
+                [count(&tallies[0]), count(&tallies[1])]
+            })?;
+        }
+        // What a connection that is over had waiting is gone with it.
+        let waiting = |count: fn(&Stream) -> u64| -> u64 {
+            let streams = look.open.iter().filter_map(|(moved, _)| moved.waiting());
+            streams.flatten().map(|stream| count(&stream)).sum()
+        };
+        out.one(&names::SPLICE_BACKLOG, waiting(|stream| stream.backlog))?;
+        out.one(&names::SPLICE_HIDDEN, waiting(|stream| stream.hidden))
+    }
 }
+
+/// One of the counts of a direction.
+type Count = fn(&Tally) -> u64;
 
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let snapshot = self.sources.control.snapshot();
         self.counts.prune(&snapshot);
         let mut out = Out(encoder);
+        let mut look = Look::at(&self.counts, &self.sources.registry);
+        let kept = |route: &Label| snapshot.routes.get(route).is_some();
+        let larger = |[a, b]: [u64; 2], [c, d]: [u64; 2]| [a.max(c), b.max(d)];
+        let bytes = core::mem::take(&mut look.bytes);
+        let bytes = self.bytes.raise(bytes, kept, larger);
         self.agent(&mut out, &snapshot)?;
-        self.connections(&mut out, &snapshot)?;
+        self.connections(&mut out, &bytes)?;
         self.endpoints(&mut out, &snapshot)?;
-        self.steer(&mut out)
+        self.steer(&mut out)?;
+        self.engines(&mut out, &look.open)?;
+        self.splices(&mut out, look, &snapshot)
     }
 }
 
@@ -250,6 +281,36 @@ impl Out<'_> {
             name,
             list.iter().map(|(value, n)| (vec![(key, &**value)], *n)),
         )
+    }
+
+    /// Two numbers for each route: from clients and to them.
+    fn directions<T>(
+        &mut self,
+        name: &Name,
+        routes: &[(Label, T)],
+        numbers: impl Fn(&T) -> [u64; 2],
+    ) -> fmt::Result {
+        let each = routes.iter().flat_map(|(route, counts)| {
+            let labels = |direction| vec![("route", &**route), ("direction", direction)];
+            let [up, down] = numbers(counts);
+            [(labels("upstream"), up), (labels("downstream"), down)]
+        });
+        self.all(name, each)
+    }
+
+    /// Likewise, apart by who moved them.
+    fn ways(&mut self, name: &Name, routes: &[(Label, [Tally; 2])]) -> fmt::Result {
+        let each = routes.iter().flat_map(|(route, [up, down])| {
+            let labels =
+                |direction, way| vec![("route", &**route), ("direction", direction), ("way", way)];
+            [
+                (labels("upstream", "redirected"), up.redirected),
+                (labels("upstream", "passed"), up.passed),
+                (labels("downstream", "redirected"), down.redirected),
+                (labels("downstream", "passed"), down.passed),
+            ]
+        });
+        self.all(name, each)
     }
 
     fn all<'l>(

@@ -1,13 +1,17 @@
 use std::time::{Instant, SystemTime};
 
+use gateway_common::abi::splice::Stream;
+
 use super::*;
 use crate::config::Config;
 use crate::control::Snapshot;
 use crate::control::mesh::fixtures::{endpoint, part, wanted};
+use crate::control::snapshot::EngineKind;
 use crate::mesh::route::{Health, Role};
 use crate::ops::fixtures::{record, route, snapshot};
 use crate::proxy::close::CloseReason;
 use crate::proxy::registry::{Opened, Registration};
+use crate::proxy::splice::fallback::Why;
 
 fn metrics(routes: Vec<Arc<Route>>) -> (Metrics, Arc<Registry>) {
     metrics_of(snapshot(routes))
@@ -67,6 +71,9 @@ fn the_exposition_is_the_golden_one() {
     metrics.retried(&route);
     metrics.limit_near(80, 100);
     metrics.set_connection_limit(100);
+    let why = Why::Unavailable("whatever a kernel says".into());
+    let engine = EngineKind::Sockmap;
+    metrics.fell_back(&Fallback { engine, why });
     metrics.closed(&record(&route));
     let mut refused = record(&route);
     refused.route = None;
@@ -105,6 +112,39 @@ fn open_connections_count_their_bytes_and_never_go_backwards() {
     last.sent = 600;
     metrics.closed(&last);
     assert_eq!(sample(&metrics, sent), Some(4921));
+}
+
+#[test]
+fn what_the_kernel_moved_is_counted_by_route_direction_and_way() {
+    let route = route("x");
+    let (metrics, _registry) = metrics(vec![Arc::clone(&route)]);
+    let stream = |redirected, passed| Stream {
+        redirected,
+        passed,
+        packets: 3,
+        pauses: 1,
+        backlog: 77,
+        ..Stream::default()
+    };
+    let mut spliced = record(&route);
+    spliced.engine = Some(EngineKind::Sockmap);
+    spliced.streams = Some(Box::new([stream(100, 10), stream(2000, 0)]));
+    metrics.closed(&spliced);
+    metrics.closed(&spliced);
+    let of = |name: &str, direction: &str, more: &str| {
+        let labels = format!("route=\"x\",direction=\"{direction}\"{more}");
+        sample(&metrics, &format!("culvert_{name}_total{{{labels}}}"))
+    };
+    let bytes = |direction, way| of("splice_bytes", direction, &format!(",way=\"{way}\""));
+    assert_eq!(bytes("upstream", "redirected"), Some(200));
+    assert_eq!(bytes("upstream", "passed"), Some(20));
+    assert_eq!(bytes("downstream", "redirected"), Some(4000));
+    assert_eq!(of("splice_segments", "downstream", ""), Some(6));
+    assert_eq!(of("splice_pauses", "upstream", ""), Some(2));
+    let backlog = sample(&metrics, "culvert_splice_backlog_bytes");
+    assert_eq!(backlog, Some(0), "of connections that are over");
+    let ended = "culvert_engine_connections_total{engine=\"sockmap\"}";
+    assert_eq!(sample(&metrics, ended), Some(2));
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use gateway_common::abi::splice::Direction;
 use serde::{Deserialize, Serialize};
 
 use super::{milliseconds, timestamp};
 use crate::proxy::registry::{Live, Registry};
+use crate::proxy::splice::sockmap::Splice;
 
 /// One open connection that has a route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,30 @@ pub struct Connection {
     pub sent: u64,
     /// Bytes received from the client.
     pub received: u64,
+    /// What the kernel does of it, to the client and from it; absent while it does nothing.
+    #[serde(default)]
+    pub spliced: Option<[Spliced; 2]>,
+}
+
+/// One direction of a spliced connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spliced {
+    /// Bytes that the kernel moved.
+    pub redirected: u64,
+    /// Bytes that it left to the agent.
+    pub relayed: u64,
+    /// Bytes that waited in the kernel when the last one came.
+    pub backlog: u64,
+    /// The most that ever waited so.
+    pub most_backlog: u64,
+    /// Bytes passed to the agent that queued in the kernel, charged to no buffer, when the last one came.
+    pub hidden: u64,
+    /// Bytes that may do so for longer than a moment.
+    pub budget: u32,
+    /// How often the receiver had no room, or too many waited: then the agent relays.
+    pub pauses: u32,
+    /// Whether the agent relays.
+    pub paused: bool,
 }
 
 /// All open connections, oldest first.
@@ -50,7 +76,9 @@ pub fn connections(registry: &Registry, now: Instant) -> Vec<Connection> {
 
 fn connection(live: &Live, now: Instant) -> Connection {
     let (opened, path) = (&live.opened, live.path());
-    let (sent, received) = live.bytes();
+    let moved = live.moved();
+    let fallbacks = path.as_ref().map(|path| &path.fallbacks[..]);
+    let fallbacks = fallbacks.unwrap_or_default();
     Connection {
         id: opened.id,
         started: timestamp(opened.started),
@@ -61,9 +89,28 @@ fn connection(live: &Live, now: Instant) -> Connection {
         name: opened.server_name.as_ref().map(ToString::to_string),
         route: opened.route.name.to_string(),
         endpoint: path.as_ref().map(|path| path.endpoint.to_string()),
-        engine: path.as_ref().map(|path| path.engine.to_owned()),
-        engine_notes: path.map(|path| path.notes).unwrap_or_default(),
-        sent,
-        received,
+        engine: path.as_ref().map(|path| path.engine.label().to_owned()),
+        engine_notes: fallbacks.iter().map(ToString::to_string).collect(),
+        sent: moved.sent,
+        received: moved.received,
+        spliced: live.splice().and_then(|splice| {
+            let down = spliced(&*splice, Direction::Downstream)?;
+            Some([down, spliced(&*splice, Direction::Upstream)?])
+        }),
     }
+}
+
+/// None when the connection has just ended.
+fn spliced(splice: &dyn Splice, direction: Direction) -> Option<Spliced> {
+    let stream = splice.stream(direction).ok()?;
+    Some(Spliced {
+        redirected: stream.redirected,
+        relayed: stream.passed,
+        backlog: stream.backlog,
+        most_backlog: stream.most_backlog,
+        hidden: stream.hidden,
+        budget: splice.budget(direction),
+        pauses: stream.pauses,
+        paused: stream.is_paused(),
+    })
 }

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-pub use connections::{Connection, connections};
+pub use connections::{Connection, Spliced, connections};
 pub use explanation::{Explanation, Step};
 pub use reload::{ConfigError, LastReload, ReloadRefused, Reloaded};
 pub use routes::{Endpoint, Route, RouteKeepalive, RouteLimits, routes};

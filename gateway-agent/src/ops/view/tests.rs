@@ -112,7 +112,7 @@ fn an_open_connection_shows_its_age_and_no_endpoint_before_it_has_one() {
         listener: "tls".into(),
         source: "192.0.2.7:50000".parse().unwrap(),
         destination: "[2001:db8::1]:443".parse().unwrap(),
-        server_name: Some("web.example.com".parse().unwrap()),
+        server_name: Some("web.example.com".into()),
         route: route("web.example.com"),
         accepted: Instant::now(),
         started: SystemTime::UNIX_EPOCH,

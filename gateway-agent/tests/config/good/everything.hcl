@@ -37,7 +37,7 @@ limits {
 }
 health { failures = 5  ejection_time = "30s"  max_ejection_time = "300s"  max_ejected_percent = 10  panic_percent = 50 }
 dns    { servers = ["127.0.0.1:5353", "[::1]:53"]  min_ttl = "1s"  max_ttl = "1h" }
-engine { prefer = ["packet", "sockmap", "copy"] }
+engine { prefer = ["packet", "sockmap", "copy"]  sockmap_budget = "256KiB"  sockmap_total = "256MiB"  sockmap_buffer = "4MiB"  self_test = "2s" }
 steer  { mode = "auto"  bpffs = "/sys/fs/bpf" }
 admin  { socket = "/run/culvert/edge.sock"  metrics = "127.0.0.1:9102" }
 log    { level = "debug"  access = "json" }

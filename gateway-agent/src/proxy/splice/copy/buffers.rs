@@ -16,12 +16,25 @@ thread_local! {
 
 /// Which size a direction is at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Size(usize);
+pub(in super::super) struct Size(usize);
 
 impl Size {
+    /// The one for bulk.
+    pub(in super::super) const LARGEST: Self = Self(SIZES.len() - 1);
+
     /// The next larger size, or the largest.
-    pub(super) fn grow(self) -> Self {
+    pub(in super::super) fn grow(self) -> Self {
         Self((self.0 + 1).min(SIZES.len() - 1))
+    }
+
+    /// The next larger size, short of the one that is for bulk.
+    pub(in super::super) fn grow_to_copy(self) -> Self {
+        Self((self.0 + 1).min(SIZES.len() - 2))
+    }
+
+    /// Length of a buffer of this size.
+    pub(in super::super) fn bytes(self) -> usize {
+        SIZES[self.0]
     }
 
     /// Whether it cannot grow.
@@ -33,21 +46,21 @@ impl Size {
 
 /// A borrowed buffer; goes back to this thread's shelf when dropped.
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub(in super::super) struct Buffer {
     bytes: Box<[u8]>,
     size: Size,
 }
 
 impl Buffer {
     /// Borrows one.
-    pub(super) fn take(size: Size) -> Self {
+    pub(in super::super) fn take(size: Size) -> Self {
         let kept = SHELF.with_borrow_mut(|shelf| shelf[size.0].pop());
         let bytes = kept.unwrap_or_else(|| vec![0; SIZES[size.0]].into_boxed_slice());
         Self { bytes, size }
     }
 
     /// The whole of it.
-    pub(super) fn bytes(&mut self) -> &mut [u8] {
+    pub(in super::super) fn bytes(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 }

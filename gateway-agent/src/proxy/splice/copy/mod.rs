@@ -1,11 +1,11 @@
 //! The copy engine: the agent moves the bytes, by splice(2) where it pays, else through a buffer.
 //!
-//! Two [`pump`]s, one a direction, run side by side. What must hold: every byte that was read
+//! Two [`pump()`]s, one a direction, run side by side. What must hold: every byte that was read
 //! from one side is written to the other, in order, before that side's FIN or RST is passed on;
 //! one direction may end long before the other; whoever is slow stops the other side by its
 //! window, since nothing is read that was not written.
 
-mod buffers;
+pub(super) mod buffers;
 mod pipes;
 mod pump;
 
@@ -24,26 +24,28 @@ use crate::sys::tcp;
 
 /// Moves bytes both ways until both directions ended, one side aborted, or nothing moved for too
 /// long.
-pub(super) async fn run(mut joint: Joint<'_>) -> End {
+pub(super) async fn run(joint: &mut Joint<'_>) -> End {
     let shared = Shared::new();
     let up = pump(Lane {
-        from: joint.client,
-        to: joint.upstream,
-        first_bytes: core::mem::take(&mut joint.first_bytes),
-        uncounted: joint.prepended,
-        moved: &joint.live.received,
+        from: joint.legs.client,
+        to: joint.legs.upstream,
+        first_bytes: core::mem::take(&mut joint.legs.first_bytes),
+        uncounted: joint.legs.prepended,
+        moved: joint.legs.received,
         sender: &shared.client,
         last: &shared.last,
+        spare: joint.spare,
         pipes: joint.pipes,
     });
     let down = pump(Lane {
-        from: joint.upstream,
-        to: joint.client,
+        from: joint.legs.upstream,
+        to: joint.legs.client,
         first_bytes: bytes::Bytes::new(),
         uncounted: 0,
-        moved: &joint.live.sent,
+        moved: joint.legs.sent,
         sender: &shared.upstream,
         last: &shared.last,
+        spare: joint.spare,
         pipes: joint.pipes,
     });
     tokio::pin!(up, down);
@@ -52,7 +54,7 @@ pub(super) async fn run(mut joint: Joint<'_>) -> End {
     while up_open || down_open {
         let (patience, impatience) = match abort.first {
             Some((_, reason)) => (LINGER, reason),
-            None => patience(&joint, up_open && down_open),
+            None => patience(joint, up_open && down_open),
         };
         tokio::select! {
             ended = &mut up, if up_open => {
@@ -65,25 +67,25 @@ pub(super) async fn run(mut joint: Joint<'_>) -> End {
             }
             // A side whose FIN has been read, or whose bytes the other does not take, is not read:
             // a reset shows only here.
-            error = broken(joint.client), if abort.first.is_none() => {
+            error = broken(joint.legs.client), if abort.first.is_none() => {
                 abort.by(Side::Client, &error, &shared);
             }
-            error = broken(joint.upstream), if abort.first.is_none() => {
+            error = broken(joint.legs.upstream), if abort.first.is_none() => {
                 abort.by(Side::Upstream, &error, &shared);
             }
             () = silence(&shared.last, patience) => {
                 let unread = |socket| tcp::unread(socket).is_ok_and(|bytes| bytes > 0);
-                if shared.holds_bytes() || unread(joint.client) || unread(joint.upstream) {
+                if shared.holds_bytes() || unread(joint.legs.client) || unread(joint.legs.upstream) {
                     // There are bytes that nobody has moved on: a FIN would say that those before
                     // were the last.
-                    reset(joint.client);
-                    reset(joint.upstream);
+                    reset(joint.legs.client);
+                    reset(joint.legs.upstream);
                 }
                 return End::Closed(impatience);
             }
         }
         if let Some(reason) = abort.verdict(up_open, down_open) {
-            return conclude(&joint, &shared, reason);
+            return conclude(joint, &shared, reason);
         }
         shared.last.touch();
     }
@@ -92,10 +94,10 @@ pub(super) async fn run(mut joint: Joint<'_>) -> End {
 
 /// How long nothing may move.
 fn patience(joint: &Joint<'_>, both_open: bool) -> (Duration, CloseReason) {
-    if !both_open && joint.half_close_timeout < joint.idle_timeout {
-        (joint.half_close_timeout, CloseReason::HalfCloseTimeout)
+    if !both_open && joint.legs.half_close_timeout < joint.legs.idle_timeout {
+        (joint.legs.half_close_timeout, CloseReason::HalfCloseTimeout)
     } else {
-        (joint.idle_timeout, CloseReason::IdleTimeout)
+        (joint.legs.idle_timeout, CloseReason::IdleTimeout)
     }
 }
 
@@ -134,8 +136,8 @@ impl LastMove {
 fn conclude(joint: &Joint<'_>, shared: &Shared, reason: CloseReason) -> End {
     let read = |sender: &Sender| sender.read.load(Ordering::Relaxed);
     let untouched = !read(&shared.client) && !read(&shared.upstream);
-    if reason == CloseReason::UpstreamReset && untouched && joint.repeatable {
-        joint.live.received.store(0, Ordering::Relaxed);
+    if reason == CloseReason::UpstreamReset && untouched && joint.legs.repeatable {
+        joint.legs.received.store(0, Ordering::Relaxed);
         return End::Bounced;
     }
     End::Closed(reason)

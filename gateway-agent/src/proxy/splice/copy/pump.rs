@@ -13,6 +13,7 @@ use rustix::pipe::{SpliceFlags, splice};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use super::super::Spare;
 use super::buffers::{Buffer, Size};
 use super::pipes::{Pipe, Pipes};
 use super::{LastMove, Sender};
@@ -32,6 +33,8 @@ pub(super) struct Lane<'a> {
     pub(super) sender: &'a Sender,
     /// When bytes last moved, in either direction.
     pub(super) last: &'a LastMove,
+    /// Forgotten at the first byte that is read, from whichever side.
+    pub(super) spare: &'a Spare,
     pub(super) pipes: &'a Pipes,
 }
 
@@ -133,7 +136,7 @@ impl Lane<'_> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Dry),
                 Err(error) => return Err(Failure::Read(error)),
             };
-            self.sender.took();
+            self.took();
             let full = read == buffer.bytes().len();
             let mut rest = buffer.bytes().get(..read).unwrap_or_default();
             while !rest.is_empty() {
@@ -177,7 +180,7 @@ impl Lane<'_> {
         })?;
         pipe.held += moved;
         if moved > 0 {
-            self.sender.took();
+            self.took();
         }
         Ok(moved)
     }
@@ -217,6 +220,13 @@ impl Lane<'_> {
                 Err(error) => return Err(Failure::Write(error)),
             }
         }
+    }
+
+    fn took(&self) {
+        if !self.sender.read.load(Ordering::Relaxed) {
+            self.spare.forget();
+        }
+        self.sender.took();
     }
 
     fn count(&self, moved: usize) {

@@ -1,0 +1,563 @@
+//! The sockmap engine: the kernel redirects the bytes, the agent forwards what it passes, and the ends.
+//!
+//! A connection begins as a relay: the agent reads and writes both ways until something has followed
+//! the hello, from either side. So everything for which another endpoint would be tried happens to
+//! plain sockets. Then both sockets are joined, and the agent
+//! sleeps until one of them has passed bytes, an end or an error.
+//!
+//! What must hold: bytes leave in the order in which they came, whoever moves them; FIN goes on only
+//! when every byte is with the receiver's socket, RST as RST; a joined socket is never taken out of the
+//! map or closed while the kernel holds bytes for it, unless the stream is aborted.
+
+mod buffers;
+mod kernel;
+#[cfg(test)]
+mod tests;
+mod trial;
+mod way;
+
+use core::future::poll_fn;
+use core::pin::{Pin, pin};
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::{Context, Poll};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use buffers::Buffers;
+use bytes::Bytes;
+use gateway_common::abi::splice::Direction;
+pub use kernel::{Availability, Splice, Splicer, Terms};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+pub(crate) use trial::{long_self_test, self_test};
+use way::{Failure, Need, Way, has_room};
+
+use super::super::close::{CloseReason, LINGER, reset};
+use super::super::leg::broken;
+use super::End;
+use crate::sys::tcp;
+
+/// What a run of the engine came to.
+#[derive(Debug)]
+pub(super) enum Run {
+    /// The stream ended.
+    Ended(End),
+    /// The kernel does not take this pair; nothing is held, nothing is lost.
+    Unfit(io::Error),
+}
+
+/// First pause before another look at what waits in the kernel, and the longest. Room in the
+/// receiver's socket wakes us earlier; the pauses only cover the moment until the kernel uses it.
+const PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the kernel's worker may be late with more than it may hold, and with how many times as much:
+/// a fast sender fills that before the agent has shut its window.
+const MOST_LATE: Duration = Duration::from_secs(1);
+const FAR_TOO_MUCH: u64 = 16;
+
+/// Bytes relayed before a stream that never pauses is offered to the kernel, and between two offers.
+const RETRY: u64 = 128 * 1024;
+
+/// What the engine is given.
+pub(super) struct Legs<'a> {
+    pub(super) client: &'a TcpStream,
+    pub(super) upstream: &'a TcpStream,
+    /// What goes to the endpoint before anything read from the client.
+    pub(super) first_bytes: Bytes,
+    /// How much of that is no byte of the client's.
+    pub(super) prepended: usize,
+    /// Bytes read from the client so far.
+    pub(super) consumed: u64,
+    /// Whether the first bytes may be said to a second endpoint.
+    pub(super) repeatable: bool,
+    pub(super) idle_timeout: Duration,
+    pub(super) half_close_timeout: Duration,
+    /// Take the byte counts.
+    pub(super) received: &'a AtomicU64,
+    pub(super) sent: &'a AtomicU64,
+}
+
+/// Splices until the stream ends. `terms` are asked for when the kernel is, `watch` is told when it takes
+/// over, and when it is over.
+///
+/// Not an `async fn`, nor one that calls many: of those, each has room for its arguments twice.
+pub(super) fn run<'a>(
+    legs: &'a mut Legs<'_>,
+    splicer: &'a dyn Splicer,
+    terms: impl Fn() -> Terms<'a>,
+    watch: impl Fn(Option<Arc<dyn Splice>>),
+) -> impl Future<Output = Run> {
+    let first_bytes = core::mem::take(&mut legs.first_bytes);
+    let mut flow = Flow::new(legs, first_bytes);
+    async move {
+        let ended = loop {
+            if let Some(run) = flow.advance(splicer, &terms, &watch) {
+                break run;
+            }
+            if let Some(end) = flow.wait().await {
+                break Run::Ended(end);
+            }
+        };
+        // Whoever asks in between must not count twice what the kernel moved.
+        watch(None);
+        flow.ways.iter_mut().for_each(Way::settle);
+        ended
+    }
+}
+
+/// A connection under way.
+struct Flow<'a> {
+    ways: [Way<'a>; 2],
+    legs: &'a Legs<'a>,
+    /// How much must have been relayed before the kernel is offered a stream that never pauses.
+    next_try: u64,
+    abort: Option<(Direction, CloseReason, Instant)>,
+    /// When bytes last moved, as far as it is known, and how many had by then, on both sockets.
+    quiet_since: Instant,
+    moved: u64,
+    pause: Duration,
+    /// Since when more is hidden in the kernel than may be.
+    hidden_since: Option<Instant>,
+    /// Why the kernel does not take this pair.
+    unfit: Option<io::Error>,
+    /// The kernel half, once joined.
+    kernel: Option<Arc<dyn Splice>>,
+}
+
+/// What ended a wait.
+enum Woken {
+    /// A direction may get further; whether its sender turned out to have closed, of each.
+    Ready([bool; 2]),
+    /// The program has something to say.
+    Told,
+    /// The socket of the side that sends in this direction broke.
+    Broken(Direction, io::Error),
+    /// The timer fired.
+    Due,
+}
+
+impl<'a> Flow<'a> {
+    fn new(legs: &'a Legs<'a>, first_bytes: Bytes) -> Self {
+        let (client, upstream) = (legs.client, legs.upstream);
+        let mut up = Way::new(Direction::Upstream, (client, upstream), legs.received);
+        up.held = first_bytes;
+        up.uncounted = legs.prepended;
+        up.read = legs.consumed;
+        let down = Way::new(Direction::Downstream, (upstream, client), legs.sent);
+        Self {
+            ways: [up, down],
+            legs,
+            next_try: RETRY,
+            abort: None,
+            quiet_since: Instant::now(),
+            moved: 0,
+            pause: PAUSE,
+            hidden_since: None,
+            unfit: None,
+            kernel: None,
+        }
+    }
+
+    /// Goes as far as it gets without a wait; how it ended, if it did.
+    fn advance<'t>(
+        &mut self,
+        splicer: &dyn Splicer,
+        terms: &impl Fn() -> Terms<'t>,
+        watch: &impl Fn(Option<Arc<dyn Splice>>),
+    ) -> Option<Run> {
+        loop {
+            self.step_both();
+            if let Some(end) = self.over() {
+                return Some(Run::Ended(end));
+            }
+            // What was read and not written is in nobody's hands but ours.
+            if self.holds_nothing()
+                && let Some(error) = self.unfit.take()
+            {
+                return Some(Run::Unfit(error));
+            }
+            if !(self.may_join() && self.is_established()) {
+                return None;
+            }
+            match self.join(splicer, terms()) {
+                Ok(kernel) => watch(Some(kernel)),
+                Err(error) => self.unfit = Some(error),
+            }
+        }
+    }
+
+    fn step_both(&mut self) {
+        for index in [0, 1] {
+            if let Err(failure) = self.ways[index].step() {
+                // A sender that aborts is read out first: the next failure is the last.
+                if self.ways[index].aborted || !matches!(failure, Failure::Read(_)) {
+                    self.ways[index].need = Need::Nothing;
+                }
+                self.note(index, &failure);
+            }
+        }
+    }
+
+    /// Takes the end of a direction.
+    fn note(&mut self, index: usize, failure: &Failure) {
+        let (from, to) = match index {
+            0 => (Direction::Upstream, Direction::Downstream),
+            _ => (Direction::Downstream, Direction::Upstream),
+        };
+        match failure {
+            Failure::Read(error) => self.aborted_by(from, error),
+            Failure::Write(error) => self.aborted_by(to, error),
+            Failure::Kernel(error) => {
+                // Without its counts nothing can be proven any more.
+                tracing::warn!(%error, "read the counts of a spliced connection");
+                self.aborted_by(from, &io::ErrorKind::ConnectionReset.into());
+            }
+        }
+    }
+
+    /// The side that sends in `direction` aborted; a second abort is the echo of the first.
+    fn aborted_by(&mut self, direction: Direction, error: &io::Error) {
+        let reset = matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::ConnectionAborted
+        );
+        let reason = match (direction, reset) {
+            (Direction::Upstream, true) => CloseReason::ClientReset,
+            (Direction::Upstream, false) => CloseReason::ClientLost,
+            (Direction::Downstream, true) => CloseReason::UpstreamReset,
+            (Direction::Downstream, false) => CloseReason::UpstreamLost,
+        };
+        let way = &mut self.ways[direction as usize];
+        (way.aborted, way.closed) = (true, true);
+        if way.need != Need::Nothing {
+            way.need = Need::Turn;
+        }
+        let patience = Instant::now() + LINGER;
+        self.abort.get_or_insert((direction, reason, patience));
+    }
+
+    /// How the stream ended, if it did.
+    fn over(&self) -> Option<End> {
+        let done = |way: &Way<'_>| way.need == Need::Nothing;
+        let Some((direction, reason, patience)) = self.abort else {
+            return self
+                .ways
+                .iter()
+                .all(done)
+                .then_some(End::Closed(CloseReason::Finished));
+        };
+        // What the aborting side had sent before goes on first, for as long as that may take.
+        if !done(&self.ways[direction as usize]) && Instant::now() < patience {
+            return None;
+        }
+        let untouched = self.ways[0].read == self.legs.consumed && self.ways[1].read == 0;
+        if reason == CloseReason::UpstreamReset
+            && untouched
+            && self.kernel.is_none()
+            && self.legs.repeatable
+        {
+            self.legs.received.store(0, Ordering::Relaxed);
+            return Some(End::Bounced);
+        }
+        Some(End::Closed(reason))
+    }
+
+    /// No other endpoint can be tried any more, and both sides are open.
+    fn wants_to_join(&self) -> bool {
+        let [up, down] = &self.ways;
+        self.kernel.is_none()
+            && self.unfit.is_none()
+            && self.abort.is_none()
+            && (up.read > self.legs.consumed || down.read > 0)
+            && self
+                .ways
+                .iter()
+                .all(|way| way.need != Need::Nothing && !way.closed)
+    }
+
+    /// Best when the queues are read dry: what is in them is redirected only after what is held has been
+    /// written. Where a sender is always ahead of its receiver, what it has sent is read into memory, now
+    /// and then.
+    fn may_join(&mut self) -> bool {
+        if !self.wants_to_join() {
+            return false;
+        }
+        if self.ways.iter().all(|way| way.whole) {
+            return true;
+        }
+        let relayed: u64 = self.ways.iter().map(|way| way.read).sum();
+        if relayed < self.next_try {
+            return false;
+        }
+        self.next_try = relayed + RETRY;
+        self.ways.iter_mut().all(Way::absorb)
+    }
+
+    /// Another engine can go on from here: an abort, which a socket tells once, is ours to pass on.
+    fn holds_nothing(&self) -> bool {
+        self.abort.is_none() && self.ways.iter().all(|way| way.held.is_empty())
+    }
+
+    /// The kernel takes no socket whose other side has closed: what is left of such a stream is relayed.
+    fn is_established(&self) -> bool {
+        let established =
+            |socket| tcp::info(socket).is_ok_and(|info| info.state == tcp::State::Established);
+        established(self.legs.client) && established(self.legs.upstream)
+    }
+
+    fn join(&mut self, splicer: &dyn Splicer, terms: Terms<'_>) -> io::Result<Arc<dyn Splice>> {
+        let (client, upstream) = (self.legs.client, self.legs.upstream);
+        // What the sockets were given is counted before the kernel may give them more.
+        let given = [tcp::given(upstream)?.0, tcp::given(client)?.0];
+        let owed = [self.ways[0].owed(), self.ways[1].owed()];
+        let terms = Terms { owed, ..terms };
+        let up = Buffers::new(client, upstream, &terms)?;
+        let down = Buffers::new(upstream, client, &terms)?;
+        let kernel = splicer.join(client.as_fd(), upstream.as_fd(), terms)?;
+        // A client's socket that the kernel refused is a socket as before, and its stream is copied.
+        let whole = kernel.is_whole();
+        for ((way, given), buffers) in self.ways.iter_mut().zip(given).zip([up, down]) {
+            if whole || way.direction == Direction::Downstream {
+                way.join(Arc::clone(&kernel), given, buffers);
+            }
+        }
+        self.kernel = Some(Arc::clone(&kernel));
+        // There is no way back: the sockets are the kernel's, and no other engine can read them.
+        if let Err(failure) = self.begin() {
+            self.note(0, &failure);
+        }
+        Ok(kernel)
+    }
+
+    /// Sets the kernel going.
+    fn begin(&self) -> Result<(), Failure> {
+        for way in &self.ways {
+            way.ask_for_review().map_err(Failure::Kernel)?;
+            // What arrived before is in the sockets' own queues, and waits there for the next segment.
+            tcp::kick(way.from).map_err(Failure::Kernel)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at what the kernel does: whether the windows do, and whether it holds more than it may.
+    fn look(&mut self) {
+        for index in [0, 1] {
+            if let Err(failure) = self.ways[index].review() {
+                self.note(index, &failure);
+            }
+        }
+        self.look_for_hidden();
+    }
+
+    /// Passed bytes that queue behind redirected ones hold back nobody, so the sender's window is shut.
+    /// They come to light when the kernel's worker gets its turn, after some milliseconds where others
+    /// want the processor; if it never does, memory ends before the connection.
+    fn look_for_hidden(&mut self) {
+        let now = Instant::now();
+        let mut hidden = false;
+        for index in [0, 1] {
+            let found = self.ways[1 - index].taken();
+            let Ok((bytes, most)) = found.and_then(|taken| self.ways[index].hidden(taken)) else {
+                continue;
+            };
+            if let Err(failure) = self.ways[index].shut(bytes > most) {
+                self.note(index, &failure);
+            }
+            hidden |= bytes > most;
+            let since = *self.hidden_since.get_or_insert(now);
+            if bytes > most && (now - since > MOST_LATE || bytes > most * FAR_TOO_MUCH) {
+                tracing::warn!(
+                    bytes,
+                    most,
+                    "more passed bytes queue in the kernel than may"
+                );
+                self.abort = Some((Direction::Upstream, CloseReason::KernelBacklog, now));
+            }
+        }
+        if !hidden {
+            self.hidden_since = None;
+        }
+    }
+
+    /// Waits until a step may get further; an end if none may for too long.
+    async fn wait(&mut self) -> Option<End> {
+        if self.ways.iter().any(|way| way.need == Need::Turn) {
+            tokio::task::yield_now().await;
+            return None;
+        }
+        let woken = {
+            let mut timer = pin!(sleep_until(self.due()));
+            if self.rests() {
+                poll_fn(|context| self.poll_rest(context, timer.as_mut())).await
+            } else {
+                // In a box, so that only those have room for it whose waits are short.
+                Box::pin(self.strained(timer)).await
+            }
+        };
+        match woken {
+            Woken::Due => return self.overdue(),
+            Woken::Told => self.look(),
+            Woken::Broken(direction, error) => self.aborted_by(direction, &error),
+            Woken::Ready(closed) => {
+                for (way, closed) in self.ways.iter_mut().zip(closed) {
+                    way.closed |= closed;
+                }
+            }
+        }
+        self.pause = PAUSE;
+        None
+    }
+
+    /// When to look, should nothing happen before.
+    fn due(&self) -> Instant {
+        let mut due = self.quiet_since + self.patience().0;
+        let draining =
+            self.hidden_since.is_some() || self.ways.iter().any(|way| way.need == Need::Drain);
+        if draining {
+            due = due.min(Instant::now() + self.pause);
+        }
+        if let Some((_, _, patience)) = self.abort {
+            due = due.min(patience);
+        }
+        due
+    }
+
+    /// Whether both sides may speak, and nothing is on its way through the agent: so it is with nearly all
+    /// connections, nearly all the time.
+    fn rests(&self) -> bool {
+        self.abort.is_none() && self.ways.iter().all(|way| way.need == Need::Read)
+    }
+
+    /// The wait of a connection that [rests](Self::rests): it takes no memory beside the timer. Both sockets
+    /// are read, so that an error shows at once as something to read.
+    fn poll_rest(&self, context: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Woken> {
+        // Sockets come last: those that always have something must not keep us from all else.
+        if let Some(kernel) = &self.kernel
+            && kernel.told().poll_take(context).is_ready()
+        {
+            return Poll::Ready(Woken::Told);
+        }
+        if timer.poll(context).is_ready() {
+            return Poll::Ready(Woken::Due);
+        }
+        let [up, down] = &self.ways;
+        let closed = [up, down].map(|way| poll_readable(way.from, context));
+        if closed.iter().all(Poll::is_pending) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Woken::Ready(
+            closed.map(|closed| matches!(closed, Poll::Ready(true))),
+        ))
+    }
+
+    /// The wait of any other connection.
+    async fn strained(&self, timer: Pin<&mut Sleep>) -> Woken {
+        let [up, down] = &self.ways;
+        let calm = self.abort.is_none();
+        tokio::select! {
+            closed = ready(up) => Woken::Ready([closed, false]),
+            closed = ready(down) => Woken::Ready([false, closed]),
+            () = told(self.kernel.as_deref()) => Woken::Told,
+            // A side that is not read shows a reset only here.
+            error = broken(self.legs.client), if calm => Woken::Broken(Direction::Upstream, error),
+            error = broken(self.legs.upstream), if calm => Woken::Broken(Direction::Downstream, error),
+            () = timer => Woken::Due,
+        }
+    }
+
+    /// How long nothing may move.
+    fn patience(&self) -> (Duration, CloseReason) {
+        let facts = self.legs;
+        let half = self.ways.iter().any(|way| way.need == Need::Nothing);
+        if half && facts.half_close_timeout < facts.idle_timeout {
+            (facts.half_close_timeout, CloseReason::HalfCloseTimeout)
+        } else {
+            (facts.idle_timeout, CloseReason::IdleTimeout)
+        }
+    }
+
+    /// A timer fired: ends the connection if it was that of silence and nothing has moved. The kernel
+    /// moves bytes without a word, so its counters are asked.
+    fn overdue(&mut self) -> Option<End> {
+        if self.hidden_since.is_some() {
+            self.look_for_hidden();
+        }
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        let now = Instant::now();
+        let (patience, impatience) = self.patience();
+        let silent = self.quiet_since + patience;
+        if now < silent || self.abort.is_some() {
+            return None;
+        }
+        let facts = self.legs;
+        let (Ok((sent, client)), Ok((given, upstream))) =
+            (tcp::given(facts.client), tcp::given(facts.upstream))
+        else {
+            return Some(End::Closed(impatience));
+        };
+        // None of them ever goes back.
+        let moved = sent + client.received + given + upstream.received;
+        if moved != self.moved {
+            self.moved = moved;
+            let ago = client.silent_for.min(upstream.silent_for);
+            self.quiet_since = now.checked_sub(ago).unwrap_or(now).max(self.quiet_since);
+            // Not earlier than a look ago, or one look would follow the other.
+            self.quiet_since = self.quiet_since.max(silent - patience + PAUSE);
+            if self.quiet_since + patience > now {
+                return None;
+            }
+        }
+        // Of joined sockets the kernel half says what waits, of others the sockets.
+        let unread = |way: &Way<'_>| {
+            way.joined.is_none() && tcp::unread(way.from).is_ok_and(|bytes| bytes > 0)
+        };
+        let waits = |way: &Way<'_>| {
+            way.owes().unwrap_or(true) || way.backlog().unwrap_or(1) > 0 || unread(way)
+        };
+        if self.ways.iter().any(waits) {
+            // A FIN would say that they were the last.
+            reset(facts.client);
+            reset(facts.upstream);
+        }
+        Some(End::Closed(impatience))
+    }
+}
+
+/// Waits for what a direction needs; whether the sender turned out to have closed.
+async fn ready(way: &Way<'_>) -> bool {
+    let ready = match way.need {
+        Need::Read => way.from.ready(Interest::READABLE).await,
+        Need::Write => way.to.ready(Interest::WRITABLE).await,
+        Need::Drain if matches!(has_room(way.to), Ok(false)) => {
+            way.to.ready(Interest::WRITABLE).await
+        }
+        Need::Turn | Need::Drain | Need::Nothing => core::future::pending().await,
+    };
+    // An error shows in the next step.
+    way.need == Need::Read && ready.is_ok_and(|ready| ready.is_read_closed())
+}
+
+/// Whether there is something to read, an end or an error included, and then whether the sender has closed.
+fn poll_readable(socket: &TcpStream, context: &mut Context<'_>) -> Poll<bool> {
+    if socket.poll_read_ready(context).is_pending() {
+        return Poll::Pending;
+    }
+    // What it is ready for is only said by this future, which finds it ready.
+    let ready = pin!(socket.ready(Interest::READABLE)).poll(context);
+    Poll::Ready(matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed()))
+}
+
+/// Waits until there is something to look at in the kernel.
+async fn told(kernel: Option<&dyn Splice>) {
+    poll_fn(|context| match kernel {
+        Some(kernel) => kernel.told().poll_take(context),
+        None => Poll::Pending,
+    })
+    .await;
+}

@@ -1,0 +1,562 @@
+//! One direction: what the agent must do for it, a step at a time.
+//!
+//! A step never waits: it moves what can be moved and says what it needs next. Before the sockets are
+//! joined it reads and writes every byte; afterwards only those that the kernel passed. Order holds
+//! because nothing passed is written before the peer's socket has all that was redirected, and the
+//! kernel redirects again only after all that was passed is written and said to be.
+//!
+//! Passed bytes are peeked, written, said to be forwarded, and only then taken: taking them opens the
+//! sender's window, and what comes then finds nothing left to wait for and is redirected.
+//!
+//! The end is passed on by proof, not by what a read returns: the peer's socket was given as many
+//! bytes as have arrived.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gateway_common::abi::splice::{Direction, Stream};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use super::super::copy::buffers::{Buffer, Size};
+use super::buffers::Buffers;
+use super::kernel::Splice;
+use crate::sys::tcp::{self, State};
+
+/// One direction of a connection.
+#[derive(Debug)]
+pub(super) struct Way<'a> {
+    pub(super) direction: Direction,
+    pub(super) from: &'a TcpStream,
+    pub(super) to: &'a TcpStream,
+    /// Read, or given to go first, and not yet written.
+    pub(super) held: Bytes,
+    /// How much of what is held is ours and no byte of the sender's.
+    pub(super) uncounted: usize,
+    /// Bytes of the sender's that the agent wrote.
+    pub(super) moved: &'a AtomicU64,
+    /// Bytes that the agent read, ever.
+    pub(super) read: u64,
+    /// What it needs before the next step.
+    pub(super) need: Need,
+    /// The sender has said that it is done, by FIN or RST.
+    pub(super) closed: bool,
+    /// The sender aborted: its end is not passed on as FIN.
+    pub(super) aborted: bool,
+    pub(super) joined: Option<Joined>,
+    /// No segment is read in part: the last read found less than it asked for.
+    pub(super) whole: bool,
+    /// Its end was passed on.
+    passed_on: bool,
+    size: Size,
+    /// The last write found no room.
+    full: bool,
+}
+
+/// What a direction needs before its next step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing but its turn.
+    Turn,
+    /// Something to read.
+    Read,
+    /// Room to write.
+    Write,
+    /// The receiver's socket to take what waits for it in the kernel.
+    Drain,
+    /// Nothing ever: it is over.
+    Nothing,
+}
+
+/// What is known since the sockets were joined.
+#[derive(Debug)]
+pub(super) struct Joined {
+    kernel: Arc<dyn Splice>,
+    /// What the agent had read before.
+    read_before: u64,
+    /// What the receiver's socket had been given before.
+    given_before: u64,
+    /// Bytes that the agent wrote since.
+    pub(super) forwarded: u64,
+    /// How many of these the kernel knows of.
+    told: u64,
+    /// Bytes that the agent wrote and has not taken from the sender's socket.
+    ahead: usize,
+    pub(super) buffers: Buffers,
+}
+
+/// Which side failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Reading from the sender.
+    Read(io::Error),
+    /// Writing to the receiver.
+    Write(io::Error),
+    /// The kernel half.
+    Kernel(io::Error),
+}
+
+/// Most bytes that are read ahead for the kernel to take over, several times the window of a relay.
+const MOST_ABSORBED: usize = 512 * 1024;
+
+/// Buffers of bytes in one step, after which other connections of this thread get a turn.
+const ROUNDS: usize = 16;
+
+/// How far a step got.
+type Step = Result<Option<Need>, Failure>;
+
+impl<'a> Way<'a> {
+    pub(super) fn new(
+        direction: Direction,
+        (from, to): (&'a TcpStream, &'a TcpStream),
+        moved: &'a AtomicU64,
+    ) -> Self {
+        Self {
+            direction,
+            from,
+            to,
+            held: Bytes::new(),
+            uncounted: 0,
+            moved,
+            read: 0,
+            need: Need::Turn,
+            closed: false,
+            aborted: false,
+            joined: None,
+            // Only the client's socket has been read by others.
+            whole: direction == Direction::Downstream,
+            passed_on: false,
+            size: Size::default(),
+            full: false,
+        }
+    }
+
+    /// Moves what can be moved now.
+    pub(super) fn step(&mut self) -> Result<(), Failure> {
+        if self.need == Need::Nothing {
+            return Ok(());
+        }
+        self.need = Need::Turn;
+        for _ in 0..ROUNDS {
+            let needs = match self.write_held()? {
+                Some(need) => Some(need),
+                None => self.move_one()?,
+            };
+            if let Some(need) = needs {
+                self.need = need;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all that has arrived, to be written later; whether no segment is read in part then.
+    pub(super) fn absorb(&mut self) -> bool {
+        if self.whole {
+            return true;
+        }
+        let mut all = Vec::from(core::mem::take(&mut self.held));
+        let held = all.len();
+        all.resize(held + MOST_ABSORBED, 0);
+        let read = match self.from.try_read(all.get_mut(held..).unwrap_or_default()) {
+            Ok(0) => {
+                self.closed = true;
+                0
+            }
+            Ok(read) => {
+                self.whole = read < MOST_ABSORBED;
+                read
+            }
+            // An error shows again in the next step, or has been seen by whoever waits for one.
+            Err(error) => {
+                self.whole = error.kind() == io::ErrorKind::WouldBlock;
+                0
+            }
+        };
+        self.read += read as u64;
+        all.truncate(held + read);
+        all.shrink_to_fit();
+        self.held = all.into();
+        self.whole
+    }
+
+    /// Takes up that the kernel moves the bytes from here on; `given` is what the receiver's socket had
+    /// been given before. What is held still counts as passed and not forwarded, so that the kernel
+    /// redirects nothing before it is written.
+    pub(super) fn join(&mut self, kernel: Arc<dyn Splice>, given: u64, buffers: Buffers) {
+        self.need = Need::Turn;
+        let owed = self.owed();
+        self.joined = Some(Joined {
+            kernel,
+            read_before: self.read,
+            given_before: given.wrapping_add(self.held.len() as u64),
+            forwarded: owed,
+            told: owed,
+            ahead: 0,
+            buffers,
+        });
+    }
+
+    /// What the count of forwarded bytes begins at: below zero by what is held.
+    pub(super) fn owed(&self) -> u64 {
+        0_u64.wrapping_sub(self.held.len() as u64)
+    }
+
+    /// Bytes that the receiver's socket has been given since the sockets were joined.
+    pub(super) fn given(&self, joined: &Joined) -> io::Result<u64> {
+        let (given, _) = tcp::given(self.to)?;
+        Ok(given.saturating_sub(joined.given_before))
+    }
+
+    /// Bytes that were redirected and that the receiver's socket has not taken.
+    pub(super) fn backlog(&self) -> io::Result<u64> {
+        let Some(joined) = self.joined.as_ref().filter(|_| self.held.is_empty()) else {
+            return Ok(0);
+        };
+        let stream = joined.kernel.stream(self.direction)?;
+        let given = self.given(joined)?;
+        Ok(stream
+            .redirected
+            .wrapping_add(joined.forwarded)
+            .saturating_sub(given))
+    }
+
+    /// Whether bytes were passed that the agent has not forwarded.
+    pub(super) fn owes(&self) -> io::Result<bool> {
+        if !self.held.is_empty() {
+            return Ok(true);
+        }
+        let Some(joined) = &self.joined else {
+            return Ok(false);
+        };
+        Ok(joined.kernel.stream(self.direction)?.passed != joined.forwarded)
+    }
+
+    /// Counts what the kernel moved, once, at the end.
+    pub(super) fn settle(&mut self) {
+        let Some(joined) = self.joined.take() else {
+            return;
+        };
+        match self.given(&joined) {
+            Ok(given) => {
+                // A FIN that was passed on counts as a byte.
+                let bytes = given.saturating_sub(u64::from(self.passed_on));
+                let redirected = bytes.saturating_sub(joined.forwarded);
+                self.moved.fetch_add(redirected, Ordering::Relaxed);
+            }
+            Err(error) => tracing::debug!(%error, "count the bytes of a connection"),
+        }
+    }
+
+    fn write_held(&mut self) -> Step {
+        while !self.held.is_empty() {
+            match self.to.try_write(&self.held) {
+                Ok(0) => return Err(Failure::Write(io::ErrorKind::WriteZero.into())),
+                Ok(written) => {
+                    let _written = self.held.split_to(written);
+                    self.count(written);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.blocked();
+                }
+                Err(error) => return Err(Failure::Write(error)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn blocked(&mut self) -> Step {
+        self.full = true;
+        self.size = Size::default();
+        Ok(Some(Need::Write))
+    }
+
+    fn count(&mut self, written: usize) {
+        let ours = self.uncounted.min(written);
+        self.uncounted -= ours;
+        self.moved
+            .fetch_add((written - ours) as u64, Ordering::Relaxed);
+        if let Some(joined) = &mut self.joined {
+            joined.forwarded = joined.forwarded.wrapping_add(written as u64);
+        }
+    }
+
+    fn move_one(&mut self) -> Step {
+        // A receiver that has no room must not make us hold a buffer for it.
+        if self.full {
+            if !has_room(self.to).map_err(Failure::Write)? {
+                return Ok(Some(Need::Write));
+            }
+            self.full = false;
+        }
+        if self.joined.is_some() {
+            self.relay()
+        } else {
+            self.copy()
+        }
+    }
+
+    /// Reads once and writes what was read.
+    fn copy(&mut self) -> Step {
+        let mut buffer = Buffer::take(self.size);
+        let read = match self.from.try_read(buffer.bytes()) {
+            Ok(0) => return self.ended(),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.dry(),
+            Err(error) => return Err(Failure::Read(error)),
+        };
+        self.read += read as u64;
+        self.whole = read < buffer.bytes().len();
+        if !self.whole {
+            self.size = self.size.grow_to_copy();
+        }
+        let bytes = buffer.bytes().get(..read).unwrap_or_default();
+        let written = self.write(bytes)?;
+        if written < read {
+            self.held = Bytes::copy_from_slice(bytes.get(written..).unwrap_or_default());
+            return self.blocked();
+        }
+        Ok(None)
+    }
+
+    /// Forwards what the kernel passed, and takes it once nothing is left to be forwarded: what is not
+    /// taken keeps the sender's window shut, so that it cannot stay ahead for good.
+    fn relay(&mut self) -> Step {
+        let mut buffer = Buffer::take(Size::LARGEST);
+        let ahead = self.ahead();
+        let peek = || match tcp::peek(self.from, buffer.bytes())? {
+            read if read > 0 && read <= ahead => Err(io::ErrorKind::WouldBlock.into()),
+            read => Ok(read),
+        };
+        let read = match self.from.try_io(Interest::READABLE, peek) {
+            Ok(0) => return self.ended(),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.dry(),
+            Err(error) => return Err(Failure::Read(error)),
+        };
+        if let Some(joined) = &mut self.joined {
+            joined.buffers.narrow(self.from).map_err(Failure::Read)?;
+        }
+        // From the first passed byte to the last forwarded one the kernel redirects nothing: what is
+        // redirected now came before what was read now.
+        if self.backlog().map_err(Failure::Kernel)? > 0 {
+            return Ok(Some(Need::Drain));
+        }
+        if let Some(joined) = &mut self.joined {
+            joined.buffers.lower(self.to).map_err(Failure::Write)?;
+        }
+        if !has_room(self.to).map_err(Failure::Write)? {
+            return self.blocked();
+        }
+        let written = self.write(buffer.bytes().get(ahead..read).unwrap_or_default())?;
+        let ahead = ahead + written;
+        if let Some(joined) = &mut self.joined {
+            joined.ahead = ahead;
+        }
+        self.tell()?;
+        if ahead < read {
+            return self.blocked();
+        }
+        self.take(&mut buffer)?;
+        Ok(None)
+    }
+
+    /// Bytes that are forwarded and not taken yet.
+    fn ahead(&self) -> usize {
+        self.joined.as_ref().map_or(0, |joined| joined.ahead)
+    }
+
+    /// Takes what is forwarded, if the kernel has passed no more than that or the buffer is full; whether
+    /// it did.
+    fn take(&mut self, buffer: &mut Buffer) -> Result<bool, Failure> {
+        let ahead = self.ahead();
+        let last = !self.owes().map_err(Failure::Kernel)?;
+        let Some(seen) = buffer.bytes().get_mut(..ahead) else {
+            return Ok(false);
+        };
+        if ahead == 0 || !(last || ahead == Size::LARGEST.bytes()) {
+            return Ok(false);
+        }
+        if last {
+            self.restore()?;
+        }
+        tcp::take(self.from, seen).map_err(Failure::Read)?;
+        self.read += ahead as u64;
+        if let Some(joined) = &mut self.joined {
+            joined.ahead = 0;
+            if last {
+                joined.buffers.open(self.from).map_err(Failure::Read)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes until the receiver's socket takes no more; how much it took.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.to.try_write(bytes.get(written..).unwrap_or_default()) {
+                Ok(0) => return Err(Failure::Write(io::ErrorKind::WriteZero.into())),
+                Ok(more) => {
+                    written += more;
+                    self.count(more);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(Failure::Write(error)),
+            }
+        }
+        Ok(written)
+    }
+
+    /// Nothing can be read: tells the kernel what was forwarded, so that it may redirect again.
+    fn dry(&mut self) -> Step {
+        self.whole = true;
+        self.size = Size::default();
+        self.tell()?;
+        if self.ahead() > 0 && self.take(&mut Buffer::take(Size::LARGEST))? {
+            return Ok(None);
+        }
+        if self.closed {
+            return self.ended();
+        }
+        Ok(Some(Need::Read))
+    }
+
+    /// Both sockets get their whole buffers back, now that nothing is left to be relayed.
+    fn restore(&mut self) -> Result<(), Failure> {
+        let (from, to) = (self.from, self.to);
+        let Some(joined) = &mut self.joined else {
+            return Ok(());
+        };
+        let given = || Ok(tcp::given(to)?.0);
+        let restored = joined.buffers.restore(from, to, given);
+        restored.map_err(Failure::Write)
+    }
+
+    /// Bytes that were redirected and that the receiver's socket has taken, as a count that wraps.
+    pub(super) fn taken(&self) -> io::Result<u32> {
+        let Some(joined) = &self.joined else {
+            return Ok(0);
+        };
+        let redirected = joined.kernel.stream(self.direction)?.redirected;
+        let taken = redirected.saturating_sub(self.backlog()?);
+        #[expect(clippy::cast_possible_truncation, reason = "the count wraps")]
+        Ok(taken as u32)
+    }
+
+    /// Bytes that queue in the kernel behind those redirected to the sender, which has taken `taken`;
+    /// and how many may.
+    pub(super) fn hidden(&self, taken: u32) -> io::Result<(u64, u64)> {
+        let Some(joined) = &self.joined else {
+            return Ok((0, 0));
+        };
+        let stream = joined.kernel.stream(self.direction)?;
+        let most = u64::from(joined.kernel.budget(self.direction)) * Stream::MOST_HIDDEN;
+        let still = taken.wrapping_sub(stream.mark).cast_signed() < 0;
+        Ok((if still { stream.hidden } else { 0 }, most))
+    }
+
+    /// Asks for a look at the windows after some bytes.
+    pub(super) fn ask_for_review(&self) -> io::Result<()> {
+        self.joined.as_ref().map_or(Ok(()), |joined| {
+            let bytes = joined.buffers.next_review();
+            joined.kernel.review(self.direction, bytes)
+        })
+    }
+
+    /// Shuts the sender's window, or opens it again if it was shut.
+    pub(super) fn shut(&mut self, shut: bool) -> Result<(), Failure> {
+        let Some(joined) = &mut self.joined else {
+            return Ok(());
+        };
+        let set = joined.buffers.shut(self.from, shut);
+        set.map_err(Failure::Read)
+    }
+
+    /// Looks whether the sender's window should be wider.
+    pub(super) fn review(&mut self) -> Result<(), Failure> {
+        let waiting = self.backlog().map_err(Failure::Kernel)?;
+        let Some(joined) = &mut self.joined else {
+            return Ok(());
+        };
+        let (kernel, direction) = (&joined.kernel, self.direction);
+        let stream = kernel.stream(direction).map_err(Failure::Kernel)?;
+        kernel.looked(direction, stream.backlog, waiting);
+        let before = joined.buffers.next_review();
+        let reviewed = joined.buffers.review(self.from, stream.redirected);
+        reviewed.map_err(Failure::Read)?;
+        let next = joined.buffers.next_review();
+        if next != before {
+            let asked = kernel.review(direction, next);
+            asked.map_err(Failure::Kernel)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self) -> Result<(), Failure> {
+        let Some(joined) = &mut self.joined else {
+            return Ok(());
+        };
+        if joined.told != joined.forwarded {
+            let (direction, bytes) = (self.direction, joined.forwarded);
+            let said = joined.kernel.forwarded(direction, bytes);
+            said.map_err(Failure::Kernel)?;
+            joined.told = joined.forwarded;
+        }
+        Ok(())
+    }
+
+    /// The sender is done, or so a read says: passes that on once all it sent is with the receiver.
+    fn ended(&mut self) -> Step {
+        self.tell()?;
+        let Some(joined) = &self.joined else {
+            return self.pass_on();
+        };
+        let given = self.given(joined).map_err(Failure::Write)?;
+        let info = tcp::info(self.from).map_err(Failure::Read)?;
+        let arrived = info.received.saturating_sub(joined.read_before);
+        let proven = match info.state {
+            // A FIN counts as a byte that arrived.
+            State::Finished if !self.aborted => given + 1 == arrived,
+            // After RST it is not known whether a FIN was counted.
+            State::Finished => {
+                let stream = joined.kernel.stream(self.direction);
+                let stream = stream.map_err(Failure::Kernel)?;
+                stream.passed <= joined.forwarded && given >= stream.redirected + stream.passed
+            }
+            // A read that found nothing, of a stream that goes on: look again.
+            State::Established | State::Other => return Ok(Some(Need::Drain)),
+        };
+        self.closed = true;
+        if proven {
+            return self.pass_on();
+        }
+        Ok(Some(Need::Drain))
+    }
+
+    fn pass_on(&mut self) -> Step {
+        if self.aborted {
+            return Err(Failure::Read(io::ErrorKind::ConnectionReset.into()));
+        }
+        tcp::finish_writing(self.to).map_err(Failure::Write)?;
+        self.passed_on = true;
+        Ok(Some(Need::Nothing))
+    }
+}
+
+/// Whether a socket can be written to; where it cannot, its next readiness will be news.
+pub(super) fn has_room(socket: &TcpStream) -> io::Result<bool> {
+    let asked = socket.try_io(Interest::WRITABLE, || {
+        // Asking has the kernel tell when there is room: without that, no news would come.
+        match tcp::is_writable(socket) {
+            Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
+            other => other,
+        }
+    });
+    match asked {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        asked => asked,
+    }
+}
