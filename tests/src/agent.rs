@@ -125,7 +125,9 @@ impl<'a> Setup<'a> {
         for (name, descriptor) in self.handed {
             store.put(&name, &descriptor)?;
         }
-        let (arguments, bpffs) = (self.arguments, self.bpffs);
+        // Pins would outlive a killed agent on the host. Without root there are none.
+        let bpffs = self.bpffs.or_else(|| BpfFilesystem::new().ok());
+        let arguments = self.arguments;
         let process = launch(self.namespace, &home, &store, &arguments, bpffs.as_ref())?;
         let mut agent = Agent {
             process,
@@ -227,6 +229,16 @@ impl Agent {
             .lines()
             .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
         value.map_or(Ok(0.0), |value| Ok(value.trim().parse()?))
+    }
+
+    /// Fails with the agent's own words if it does not use an engine.
+    pub fn has_engine(&self, name: &str) -> Result<()> {
+        let status = self.json(&["status"])?;
+        let engines = status["engines"].as_array().context("engines")?;
+        let engine = engines.iter().find(|one| one["name"] == name);
+        let engine = engine.with_context(|| format!("no engine {name}: {status}"))?;
+        ensure!(engine["available"] == true, "not available: {engine}");
+        Ok(())
     }
 
     /// Every access-log record so far.

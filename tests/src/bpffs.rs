@@ -37,7 +37,7 @@ impl BpfFilesystem {
         unsafe_code,
         reason = "std marks every step between fork and exec unsafe"
     )]
-    pub(crate) fn apply(&self, command: &mut Command) {
+    pub fn apply(&self, command: &mut Command) {
         let namespace = Arc::clone(&self.0);
         // SAFETY: setns is async-signal-safe, and the descriptor lives as long as the closure.
         unsafe {

@@ -14,7 +14,7 @@ use crate::skip;
 use crate::topology::{Family, Topology, gateway, server};
 
 /// The engines that this build of the agent has.
-pub const ENGINES: &[&str] = &["copy"];
+pub const ENGINES: &[&str] = &["copy", "sockmap"];
 
 /// The name that the one route is for.
 pub const NAME: &str = "web.example.com";
@@ -34,13 +34,28 @@ pub struct Scene {
 impl Scene {
     /// Starts an agent with one engine and one route to a server of `family`.
     pub async fn new(engine: &'static str, family: Family, more: &str) -> Result<Self> {
+        Self::start(engine, family, "", more).await
+    }
+
+    /// The same with `settings` in the block of the engine.
+    pub async fn with_engine(engine: &'static str, family: Family, settings: &str) -> Result<Self> {
+        Self::start(engine, family, settings, "").await
+    }
+
+    async fn start(
+        engine: &'static str,
+        family: Family,
+        settings: &str,
+        more: &str,
+    ) -> Result<Self> {
         let net = Topology::new(1)?;
         let address = server(family, 0, 443);
         let listener_socket = listen(&net.servers[0], address)?;
         let body = listener("")
             + &route(NAME, &[address], "")
-            + &format!("engine {{ prefer = [\"{engine}\"] }}\n{more}\n");
+            + &format!("engine {{\n prefer = [\"{engine}\"]\n {settings}\n}}\n{more}\n");
         let agent = Agent::start(&net.gateway, &body).await?;
+        agent.has_engine(engine)?;
         Ok(Self {
             net,
             agent,

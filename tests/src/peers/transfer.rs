@@ -72,15 +72,9 @@ impl Pattern {
 
 /// Reads to the end of the stream and returns what came; a reset is an error.
 pub async fn receive(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Sum> {
-    let mut meter = Meter::default();
-    let mut buffer = vec![0; BLOCK];
-    loop {
-        let length = reader.read(&mut buffer).await?;
-        if length == 0 {
-            return Ok(meter.sum());
-        }
-        meter.count(buffer.get(..length).unwrap_or_default());
-    }
+    let mut receipt = Receipt::default();
+    receipt.read_to_end(reader).await?;
+    Ok(receipt.sum())
 }
 
 /// Reads exactly `length` bytes and returns their sum.
@@ -90,6 +84,50 @@ pub async fn receive_exact(reader: &mut (impl AsyncRead + Unpin), length: u64) -
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(sum)
+}
+
+/// Takes a stream that is read in parts, and sums up the whole.
+#[derive(Default)]
+pub struct Receipt(Meter);
+
+impl Receipt {
+    /// Reads exactly `length` bytes more.
+    pub async fn read_exact(
+        &mut self,
+        reader: &mut (impl AsyncRead + Unpin),
+        length: u64,
+    ) -> io::Result<()> {
+        let before = self.0.length;
+        self.read_to_end(&mut reader.take(length)).await?;
+        if self.0.length - before < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+
+    /// Reads to the end of the stream.
+    pub async fn read_to_end(&mut self, reader: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+        let mut buffer = vec![0; BLOCK];
+        loop {
+            let length = reader.read(&mut buffer).await?;
+            if length == 0 {
+                return Ok(());
+            }
+            self.0.count(buffer.get(..length).unwrap_or_default());
+        }
+    }
+
+    /// What has been read so far.
+    #[must_use]
+    pub fn sum(&self) -> Sum {
+        self.0.sum()
+    }
+}
+
+impl core::fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.sum().fmt(f)
+    }
 }
 
 /// Sends a stream from one socket to the other and ends it there; both sums must agree.
