@@ -12,11 +12,15 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context as _, Result, anyhow};
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 /// Where bpffs is mounted, as on every host.
 pub const PATH: &str = "/sys/fs/bpf";
+
+/// Descriptors that a supervisor hands over are below this.
+const ABOVE_HANDED: i32 = 900;
 
 /// A mount namespace with an empty bpffs at [`PATH`]; clones share it.
 #[derive(Clone, Debug)]
@@ -64,5 +68,7 @@ fn mount_aside() -> Result<OwnedFd> {
     mount("bpf", PATH, "bpf", MountFlags::empty(), None)
         .with_context(|| format!("cannot mount bpffs on {PATH}"))?;
     let own: io::Result<File> = File::open("/proc/thread-self/ns/mnt");
-    Ok(own.context("cannot open the mount namespace")?.into())
+    let own = own.context("cannot open the mount namespace")?;
+    // A supervisor hands its descriptors over as the first ones, before the namespace is entered.
+    fcntl_dupfd_cloexec(&own, ABOVE_HANDED).context("cannot move a descriptor up")
 }
