@@ -386,9 +386,12 @@ fn hide(stream: &mut Stream, agent: &Forwarded, own: Option<&Own>, cookie: u64, 
     }
     // SAFETY: reads a clock.
     stream.hidden_at = unsafe { bpf_ktime_get_ns() };
-    let before = stream.hides_too_much(agent.budget);
+    let before = *stream;
     stream.hidden = stream.hidden.wrapping_add(length);
-    if !before && stream.hides_too_much(agent.budget) {
+    if !before.hides_much(agent.budget) && stream.hides_much(agent.budget) {
+        tell(cookie);
+    }
+    if !before.hides_too_much(agent.budget) && stream.hides_too_much(agent.budget) {
         count_splice(SpliceCount::Overruns);
         tell(cookie);
     }

@@ -270,6 +270,33 @@ pub fn unread(socket: impl AsFd) -> io::Result<u64> {
     Ok(rustix::io::ioctl_fionread(socket)?)
 }
 
+/// Memory that a socket's receive buffer is charged with, the kernel's overhead included (`SO_MEMINFO`,
+/// include/uapi/linux/sock_diag.h).
+///
+/// # Errors
+/// Those of getsockopt(2).
+pub fn charged(socket: impl AsFd) -> io::Result<u32> {
+    /// Words of which the kernel fills as many as there is room for; the first is `SK_MEMINFO_RMEM_ALLOC`.
+    const WORDS: usize = 1;
+    let mut words = [0_u32; WORDS];
+    let mut length = u32::try_from(size_of_val(&words)).map_err(io::Error::other)?;
+    // SAFETY: the kernel writes no more than `length` bytes to `words`; both live across the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            words.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        Ok(words[0])
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Lets bind(2) to an address leave the choice of the port to connect(2), so that one port serves
 /// several destinations (`IP_BIND_ADDRESS_NO_PORT`, ip(7)). Serves IPv6 sockets too.
 ///

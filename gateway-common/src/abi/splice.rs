@@ -89,6 +89,11 @@ impl Stream {
         self.state & Self::PAUSED != 0
     }
 
+    /// Whether as much is hidden that the agent should know, with such a budget.
+    pub const fn hides_much(&self, budget: u32) -> bool {
+        self.hidden > budget as u64
+    }
+
     /// Whether more is hidden than may be, with such a budget.
     pub const fn hides_too_much(&self, budget: u32) -> bool {
         self.hidden > budget as u64 * Self::MOST_HIDDEN

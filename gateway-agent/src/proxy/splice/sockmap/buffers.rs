@@ -46,7 +46,9 @@ pub(super) struct Buffers {
     most_send: u32,
     /// The send buffer is kept small, so that there is word of room only when there is much of it.
     low: bool,
-    /// The receive buffer is kept small, so that the sender stops.
+    /// What the receive buffer takes.
+    limit: u32,
+    /// The receive buffer is given little more than it has, so that the sender stops.
     narrow: bool,
     /// The receive buffer takes next to nothing, so that the sender stops though nothing is in it.
     shut: bool,
@@ -76,6 +78,7 @@ impl Buffers {
             most_window,
             most_send,
             low: false,
+            limit: 0,
             narrow: false,
             shut: false,
             given: 0,
@@ -91,8 +94,41 @@ impl Buffers {
     /// Sizes the sender's window, and room for some.
     pub(super) fn open(&mut self, from: &TcpStream) -> io::Result<()> {
         (self.narrow, self.shut) = (false, false);
-        tcp::set_receive_buffer(from, self.window.saturating_mul(WINDOWS))?;
+        self.limit_to(from, self.room())?;
         tcp::set_window(from, self.window)
+    }
+
+    /// The receiver takes no more for now: a receive buffer that holds more than it takes is given room for
+    /// what the sender may send unasked. Much room, where what was hidden came to light: then segments
+    /// were dropped as well.
+    ///
+    /// Else the kernel would refuse even what is sent again because it got lost; and for as long as a
+    /// segment is missing, it takes the sender's acknowledgements for older than what came after that
+    /// segment, so that nothing could be sent to it either (`tcp_may_update_window`,
+    /// net/ipv4/tcp_input.c).
+    pub(super) fn make_room(&mut self, from: &TcpStream, much: bool) -> io::Result<()> {
+        let charged = tcp::charged(from)?;
+        let (least, room) = if much {
+            (self.room(), self.window.saturating_mul(LEAST_TAKING))
+        } else {
+            (0, self.room())
+        };
+        if !self.shut && charged.saturating_add(least) > self.limit {
+            self.limit_to(from, charged.saturating_add(room))?;
+            // For as long as the receiver takes nothing.
+            self.narrow = false;
+        }
+        Ok(())
+    }
+
+    fn limit_to(&mut self, from: &TcpStream, bytes: u32) -> io::Result<()> {
+        self.limit = bytes;
+        tcp::set_receive_buffer(from, bytes)
+    }
+
+    /// What a receive buffer takes of a stream that goes on.
+    fn room(&self) -> u32 {
+        self.window.saturating_mul(WINDOWS)
     }
 
     /// Bytes after which to look at the window again.
@@ -103,7 +139,7 @@ impl Buffers {
     /// Bytes are passed: the sender is to stop soon, so that all of them are relayed at once.
     pub(super) fn narrow(&mut self, from: &TcpStream) -> io::Result<()> {
         if !self.narrow && !self.shut {
-            tcp::set_receive_buffer(from, self.window)?;
+            self.limit_to(from, self.window)?;
             self.narrow = true;
         }
         Ok(())
@@ -114,7 +150,7 @@ impl Buffers {
     pub(super) fn shut(&mut self, from: &TcpStream, shut: bool) -> io::Result<()> {
         if shut && !self.shut {
             // The kernel makes of it the least that it knows, less than a segment or two.
-            tcp::set_receive_buffer(from, 0)?;
+            self.limit_to(from, 0)?;
             self.shut = true;
         } else if !shut && self.shut {
             self.open(from)?;
@@ -157,7 +193,7 @@ impl Buffers {
         let queued = tcp::unacknowledged(to)?;
         let room = self.send.saturating_sub(queued) / 2;
         let windows = |count| self.window.saturating_mul(count);
-        tcp::set_receive_buffer(
+        self.limit_to(
             from,
             room.clamp(windows(LEAST_TAKING), windows(MOST_TAKING)),
         )

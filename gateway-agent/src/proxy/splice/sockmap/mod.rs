@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use buffers::Buffers;
 use bytes::Bytes;
-use gateway_common::abi::splice::Direction;
+use gateway_common::abi::splice::{Direction, Stream};
 pub use kernel::{Availability, Splice, Splicer, Terms};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -120,8 +120,9 @@ struct Flow<'a> {
     quiet_since: Instant,
     moved: u64,
     pause: Duration,
-    /// Since when more is hidden in the kernel than may be.
-    hidden_since: Option<Instant>,
+    /// Passed bytes are hidden in the kernel, and since when more of them than may be.
+    hidden: bool,
+    late_since: Option<Instant>,
     /// Why the kernel does not take this pair.
     unfit: Option<io::Error>,
     /// The kernel half, once joined.
@@ -156,7 +157,8 @@ impl<'a> Flow<'a> {
             quiet_since: Instant::now(),
             moved: 0,
             pause: PAUSE,
-            hidden_since: None,
+            hidden: false,
+            late_since: None,
             unfit: None,
             kernel: None,
         }
@@ -360,18 +362,24 @@ impl<'a> Flow<'a> {
     /// want the processor; if it never does, memory ends before the connection.
     fn look_for_hidden(&mut self) {
         let now = Instant::now();
-        let mut hidden = false;
+        self.hidden = false;
+        let mut late = false;
         for index in [0, 1] {
             let found = self.ways[1 - index].taken();
-            let Ok((bytes, most)) = found.and_then(|taken| self.ways[index].hidden(taken)) else {
+            let Ok((bytes, budget)) = found.and_then(|taken| self.ways[index].hidden(taken)) else {
                 continue;
             };
+            let most = budget * Stream::MOST_HIDDEN;
             if let Err(failure) = self.ways[index].shut(bytes > most) {
                 self.note(index, &failure);
             }
-            hidden |= bytes > most;
-            let since = *self.hidden_since.get_or_insert(now);
-            if bytes > most && (now - since > MOST_LATE || bytes > most * FAR_TOO_MUCH) {
+            self.hidden |= bytes > budget;
+            if bytes <= most {
+                continue;
+            }
+            late = true;
+            let since = *self.late_since.get_or_insert(now);
+            if now - since > MOST_LATE || bytes > most * FAR_TOO_MUCH {
                 tracing::warn!(
                     bytes,
                     most,
@@ -380,8 +388,17 @@ impl<'a> Flow<'a> {
                 self.abort = Some((Direction::Upstream, CloseReason::KernelBacklog, now));
             }
         }
-        if !hidden {
-            self.hidden_since = None;
+        if !late {
+            self.late_since = None;
+        }
+        if self.hidden {
+            return;
+        }
+        for index in [0, 1] {
+            match self.ways[index].unhide() {
+                Ok(all) => self.hidden |= !all,
+                Err(failure) => self.note(index, &failure),
+            }
         }
     }
 
@@ -417,8 +434,7 @@ impl<'a> Flow<'a> {
     /// When to look, should nothing happen before.
     fn due(&self) -> Instant {
         let mut due = self.quiet_since + self.patience().0;
-        let draining =
-            self.hidden_since.is_some() || self.ways.iter().any(|way| way.need == Need::Drain);
+        let draining = self.hidden || self.ways.iter().any(|way| way.need == Need::Drain);
         if draining {
             due = due.min(Instant::now() + self.pause);
         }
@@ -485,7 +501,7 @@ impl<'a> Flow<'a> {
     /// A timer fired: ends the connection if it was that of silence and nothing has moved. The kernel
     /// moves bytes without a word, so its counters are asked.
     fn overdue(&mut self) -> Option<End> {
-        if self.hidden_since.is_some() {
+        if self.hidden {
             self.look_for_hidden();
         }
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);

@@ -16,7 +16,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gateway_common::abi::splice::{Direction, Stream};
+use gateway_common::abi::splice::Direction;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -270,6 +270,10 @@ impl<'a> Way<'a> {
     fn blocked(&mut self) -> Step {
         self.full = true;
         self.size = Size::default();
+        if let Some(joined) = &mut self.joined {
+            let made = joined.buffers.make_room(self.from, false);
+            made.map_err(Failure::Read)?;
+        }
         Ok(Some(Need::Write))
     }
 
@@ -447,15 +451,33 @@ impl<'a> Way<'a> {
     }
 
     /// Bytes that queue in the kernel behind those redirected to the sender, which has taken `taken`;
-    /// and how many may.
+    /// and the budget.
     pub(super) fn hidden(&self, taken: u32) -> io::Result<(u64, u64)> {
         let Some(joined) = &self.joined else {
             return Ok((0, 0));
         };
         let stream = joined.kernel.stream(self.direction)?;
-        let most = u64::from(joined.kernel.budget(self.direction)) * Stream::MOST_HIDDEN;
+        let budget = u64::from(joined.kernel.budget(self.direction));
         let still = taken.wrapping_sub(stream.mark).cast_signed() < 0;
-        Ok((if still { stream.hidden } else { 0 }, most))
+        Ok((if still { stream.hidden } else { 0 }, budget))
+    }
+
+    /// Takes up that what was hidden comes to light, and is charged to the sender's socket from then on;
+    /// whether all of it is.
+    pub(super) fn unhide(&mut self) -> Result<bool, Failure> {
+        let Some(joined) = &mut self.joined else {
+            return Ok(true);
+        };
+        if self.need == Need::Write {
+            let made = joined.buffers.make_room(self.from, true);
+            made.map_err(Failure::Read)?;
+        }
+        let stream = joined.kernel.stream(self.direction);
+        let stream = stream.map_err(Failure::Kernel)?;
+        let owed = stream.passed.wrapping_sub(joined.forwarded);
+        let waiting = owed.saturating_sub(self.held.len() as u64);
+        let charged = tcp::charged(self.from).map_err(Failure::Read)?;
+        Ok(u64::from(charged) >= waiting)
     }
 
     /// Asks for a look at the windows after some bytes.
