@@ -44,7 +44,7 @@ fn a_connection_holds_little_while_it_rests() {
         ("splice", of_two(splice), 512),
         // The state of both directions, and a timer: what else wakes them takes no room. The two engines
         // are never there together.
-        ("sockmap engine", sockmap_engine(), 816),
+        ("sockmap engine", sockmap_engine(), 832),
         ("copy engine", of_one(copy::run), 1856),
         // The socket and the record: five addresses, what the hello said, times and counts.
         ("connection", size_of::<Connection>(), 576),

@@ -26,8 +26,14 @@ const LEAST_SEND: u32 = 512 * 1024;
 /// Windows that a receive buffer has room for: the program passes what comes when less than two are
 /// free. And those while what was passed is taken, at least and at most.
 const WINDOWS: u32 = 3;
-const LEAST_TAKING: u32 = 6;
-const MOST_TAKING: u32 = 12;
+const LEAST_TAKING: u32 = 12;
+const MOST_TAKING: u32 = 24;
+
+/// The window while what was passed is taken. A sender on the same processor answers each segment's
+/// acknowledgement before the socket is let go, and all of its answers are charged to the buffer until
+/// then: the smaller they are, the more of them are redirected before the buffer is full, and the less
+/// must be relayed once it is.
+const TAKING_WINDOW: u32 = 8 * 1024;
 
 /// Windows that go through before it is looked at whether one is enough, and the most after which it is.
 const REVIEW: u64 = 2;
@@ -44,6 +50,8 @@ pub(super) struct Buffers {
     send: u32,
     most_window: u32,
     most_send: u32,
+    /// The window while what was passed is taken.
+    taking: u32,
     /// The send buffer is kept small, so that there is word of room only when there is much of it.
     low: bool,
     /// What the receive buffer takes.
@@ -77,6 +85,9 @@ impl Buffers {
             send: LEAST_SEND.min(most_send),
             most_window,
             most_send,
+            taking: TAKING_WINDOW
+                .max(segment.saturating_mul(LEAST_SEGMENTS))
+                .min(window),
             low: false,
             limit: 0,
             narrow: false,
@@ -193,6 +204,7 @@ impl Buffers {
         let queued = tcp::unacknowledged(to)?;
         let room = self.send.saturating_sub(queued) / 2;
         let windows = |count| self.window.saturating_mul(count);
+        tcp::set_window(from, self.taking)?;
         self.limit_to(
             from,
             room.clamp(windows(LEAST_TAKING), windows(MOST_TAKING)),
