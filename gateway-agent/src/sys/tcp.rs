@@ -328,6 +328,21 @@ pub fn tune(socket: impl AsFd, keepalive: Option<Duration>) -> io::Result<()> {
     Ok(())
 }
 
+/// Has a socket ask after so much silence whether its peer is still there, and as often from then on; one
+/// that asks sooner keeps to that.
+///
+/// # Errors
+/// Those of getsockopt(2) and setsockopt(2).
+pub fn probe_after(socket: impl AsFd, silence: Duration) -> io::Result<()> {
+    let socket = SockRef::from(&socket);
+    let asks = socket.keepalive()?;
+    let sooner = |time: Duration| if asks { time.min(silence) } else { silence };
+    let keepalive = TcpKeepalive::new()
+        .with_time(sooner(socket.tcp_keepalive_time()?))
+        .with_interval(sooner(socket.tcp_keepalive_interval()?));
+    socket.set_tcp_keepalive(&keepalive)
+}
+
 /// As [`tune`], with keepalive as a route asks for it; what it leaves open is the system's.
 ///
 /// # Errors

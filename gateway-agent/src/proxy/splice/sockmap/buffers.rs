@@ -43,6 +43,9 @@ const LAST_REVIEW: u64 = 256;
 /// anew.
 const FIRST_REVIEW: u64 = 4 * 1024;
 
+/// Silence after which a sender whose window was taken back is asked whether it is there.
+const PROBE: Duration = Duration::from_secs(5);
+
 /// What is known of a direction's buffers.
 #[derive(Debug)]
 pub(super) struct Buffers {
@@ -58,6 +61,8 @@ pub(super) struct Buffers {
     limit: u32,
     /// The receive buffer is given little more than it has, so that the sender stops.
     narrow: bool,
+    /// A silent sender is asked whether it is there.
+    probes: bool,
     /// The receive buffer takes next to nothing, so that the sender stops though nothing is in it.
     shut: bool,
     /// Bytes that the receiver's socket had been given when it was full last.
@@ -91,6 +96,7 @@ impl Buffers {
             low: false,
             limit: 0,
             narrow: false,
+            probes: false,
             shut: false,
             given: 0,
             reviewed: Instant::now(),
@@ -148,10 +154,20 @@ impl Buffers {
     }
 
     /// Bytes are passed: the sender is to stop soon, so that all of them are relayed at once.
+    ///
+    /// A buffer that is full already takes back what the sender was told it may send, and the kernel
+    /// drops what is under way. That comes again; but a RST that the sender sends instead has a number
+    /// outside of the window, is ignored (`tcp_sequence`, net/ipv4/tcp_input.c), and comes but once. So
+    /// the sender is asked after some silence whether it is there.
     pub(super) fn narrow(&mut self, from: &TcpStream) -> io::Result<()> {
-        if !self.narrow && !self.shut {
-            self.limit_to(from, self.window)?;
-            self.narrow = true;
+        if self.narrow || self.shut {
+            return Ok(());
+        }
+        self.limit_to(from, self.window)?;
+        self.narrow = true;
+        if !self.probes && tcp::charged(from)? > self.limit {
+            tcp::probe_after(from, PROBE)?;
+            self.probes = true;
         }
         Ok(())
     }
