@@ -234,8 +234,11 @@ async fn a_reader_that_stops_and_goes_gets_every_byte() -> Result<()> {
 /// How long the reader stops each time: until its socket and the gateway's are full.
 const STOP: Duration = Duration::from_millis(20);
 
-/// The part of the bytes outside of the reader's stops that must have been redirected.
+/// The part of the bytes outside of the reader's stops that must have been redirected: where this test has
+/// the host to itself, and where others want its processors at the same time. An engine that does not find
+/// back to redirecting stays far below both.
 const SHARE: f64 = 0.9;
+const SHARE_IN_COMPANY: f64 = 0.6;
 
 async fn stop_and_go(family: Family, length: u64, stops: u64) -> Result<()> {
     let scene = Scene::new("sockmap", family, "").await?;
@@ -278,7 +281,10 @@ async fn stop_and_go(family: Family, length: u64, stops: u64) -> Result<()> {
     ensure!(all.all() == length, "{length} bytes, but {all:?}");
     let share = going.share();
     println!("{family:?}: {share:.3} redirected outside of stops: {going:?} of {all:?}");
-    ensure!(share >= SHARE, "{share}: {going:?} of {all:?}");
+    ensure!(
+        share >= sizes(SHARE_IN_COMPANY, SHARE),
+        "{share}: {going:?} of {all:?}"
+    );
     Ok(())
 }
 
