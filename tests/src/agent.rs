@@ -39,6 +39,7 @@ pub struct Setup<'a> {
     handed: Vec<(String, OwnedFd)>,
     files: Vec<(String, String)>,
     keeps: bool,
+    program: &'static str,
 }
 
 impl<'a> Setup<'a> {
@@ -55,7 +56,15 @@ impl<'a> Setup<'a> {
             handed: Vec::new(),
             files: Vec::new(),
             keeps: false,
+            program: "culvert",
         }
+    }
+
+    /// Runs another build of the agent than `culvert`, one that lies beside it.
+    #[must_use]
+    pub const fn program(mut self, program: &'static str) -> Self {
+        self.program = program;
+        self
     }
 
     /// Sets the mode of the kernel's steering: `auto`, `off` or `required`.
@@ -116,7 +125,8 @@ impl<'a> Setup<'a> {
 
     /// Starts the agent with `body` as its listeners and routes; returns once it is ready.
     pub async fn start(self, body: &str) -> Result<Agent> {
-        let home = Home::new(self.steer, self.access, self.metrics)?;
+        let mut home = Home::new(self.steer, self.access, self.metrics)?;
+        home.set_program(self.program);
         home.configure(body)?;
         for (name, text) in &self.files {
             home.write(name, text)?;

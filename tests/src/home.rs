@@ -21,6 +21,7 @@ pub(crate) struct Home {
     directory: TempDir,
     pub(crate) instance: String,
     head: String,
+    program: &'static str,
 }
 
 impl Home {
@@ -47,7 +48,13 @@ impl Home {
             directory,
             instance,
             head,
+            program: "culvert",
         })
+    }
+
+    /// Runs another build of the agent.
+    pub(crate) const fn set_program(&mut self, program: &'static str) {
+        self.program = program;
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -82,7 +89,7 @@ impl Home {
     }
 
     pub(crate) fn command(&self, noun: &str) -> Result<Command> {
-        let mut command = Command::new(built("culvert")?);
+        let mut command = Command::new(built(self.program)?);
         command
             .arg(noun)
             .stdin(Stdio::null())

@@ -18,6 +18,7 @@ mod setup;
 mod tally;
 mod test;
 mod toolchain;
+mod torture;
 mod verify;
 
 use std::process::ExitCode;
@@ -52,6 +53,9 @@ enum Task {
     Test(test::Options),
     /// Show culvert at work: namespaces, real TLS servers and clients, one table
     Demo(demo::Options),
+    /// Do to culvert what networks, peers and operators do at their worst; each byte is checked
+    #[command(disable_help_flag = true)]
+    Torture(torture::Options),
     /// Fuzz the parsers
     Fuzz(fuzz::Options),
     /// Make the release files below target/dist
@@ -82,6 +86,7 @@ fn run(task: Task) -> Result<()> {
         Task::Lint => lint::run(),
         Task::Test(options) => test::run(&options),
         Task::Demo(options) => demo::run(&options),
+        Task::Torture(options) => torture::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Dist => dist::run(),
         Task::Ci => ci::run(),

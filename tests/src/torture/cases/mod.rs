@@ -1,0 +1,104 @@
+//! The cases, from the first byte of a connection to what is left after the last.
+
+mod agents;
+mod crowds;
+mod ends;
+mod hellos;
+mod readers;
+mod soak;
+
+use std::pin::Pin;
+
+use anyhow::Result;
+use tokio::task::JoinSet;
+
+use crate::Trial;
+
+/// What a case did, in words, or why it failed.
+pub(crate) type Done<'a> = Pin<Box<dyn Future<Output = Result<String>> + 'a>>;
+
+/// One kind of torture.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) run: for<'a> fn(&'a mut Trial) -> Done<'a>,
+}
+
+/// All of them, in the order in which they run.
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "hello-cut",
+        about: "hellos cut at every byte, with gaps, in records of all sizes, with data behind",
+        run: |trial| Box::pin(hellos::cut(trial)),
+    },
+    Case {
+        name: "odd-hellos",
+        about: "post-quantum, ECH, GREASE, odd names, and first bytes that are no hello",
+        run: |trial| Box::pin(hellos::odd(trial)),
+    },
+    Case {
+        name: "insertion",
+        about: "both sides speak in small pieces while the engine takes over",
+        run: |trial| Box::pin(crowds::insertion(trial)),
+    },
+    Case {
+        name: "stopped-readers",
+        about: "readers stop: senders must, too, and memory stays within its bounds",
+        run: |trial| Box::pin(readers::stopped(trial)),
+    },
+    Case {
+        name: "tiny-buffers",
+        about: "socket buffers of a few kilobytes and readers that sip",
+        run: |trial| Box::pin(readers::tiny(trial)),
+    },
+    Case {
+        name: "ends",
+        about: "half-close each way with bytes pending, simultaneous close, FIN with data",
+        run: |trial| Box::pin(ends::in_order(trial)),
+    },
+    Case {
+        name: "resets",
+        about: "RST at every phase, from either side and from both",
+        run: |trial| Box::pin(ends::resets(trial)),
+    },
+    Case {
+        name: "churn",
+        about: "connections that come and go as fast as they can, on both families",
+        run: |trial| Box::pin(crowds::churn(trial)),
+    },
+    Case {
+        name: "limits",
+        about: "more connections than the limit, and than there are descriptors",
+        run: |trial| Box::pin(crowds::limits(trial)),
+    },
+    Case {
+        name: "config-flood",
+        about: "reloads one after the other, good and bad, thousands of names, under load",
+        run: |trial| Box::pin(agents::flood(trial)),
+    },
+    Case {
+        name: "kill",
+        about: "kill -9 under load and a restart: no hang, nobody refused, nothing left",
+        run: |trial| Box::pin(agents::kill(trial)),
+    },
+    Case {
+        name: "flapping",
+        about: "endpoints that come and go, and one that resets whoever comes",
+        run: |trial| Box::pin(agents::flapping(trial)),
+    },
+    Case {
+        name: "soak",
+        about: "all of it mixed, then memory, descriptors and map entries as before",
+        run: |trial| Box::pin(soak::soak(trial)),
+    },
+];
+
+/// Waits for the tasks until at most `most` are left; the first failure is the whole's.
+pub(crate) async fn settle(tasks: &mut JoinSet<Result<()>>, most: usize) -> Result<()> {
+    while tasks.len() > most {
+        if let Some(ended) = tasks.join_next().await {
+            ended??;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! `cargo xtask torture`: builds both halves and hands over to the torture of the tests package.
+//!
+//! The torture itself lives there, because it uses the rig and xtask imports no workspace crate.
+
+use std::ffi::OsString;
+
+use anyhow::{Result, ensure};
+
+use crate::command::{cargo, is_root, run as run_command, target};
+use crate::ebpf;
+
+/// Options of `cargo xtask torture`: those of the torture itself.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// `--engine E`, `--case C`, `--quick`, `--seed N`, `--list`; `--help` tells each
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+/// Builds and runs the torture.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    ensure!(
+        is_root(),
+        "torture makes network namespaces: run it as root"
+    );
+    if let Err(error) = ebpf::build() {
+        eprintln!("without the kernel half, engines other than copy will fail: {error:#}");
+    }
+    run_command(&mut cargo([
+        "build",
+        "--package",
+        "gateway-agent",
+        "--package",
+        "gateway-tests",
+    ]))?;
+    let mut torture = std::process::Command::new(target().join("debug/culvert-torture"));
+    run_command(torture.args(&options.arguments))
+}
