@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use gateway_agent::{app, cli};
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     cli::main(|run| {
         let options = app::Options {
             config: &run.config,

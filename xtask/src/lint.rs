@@ -26,6 +26,17 @@ pub(crate) fn run() -> Result<()> {
         "-D",
         "warnings",
     ]))?;
+    run_command(&mut cargo([
+        "clippy",
+        "--all-targets",
+        "--package",
+        "gateway-agent",
+        "--features",
+        "faults",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
     ebpf::lint()?;
     run_command(cargo(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     dependencies()

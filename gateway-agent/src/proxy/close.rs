@@ -310,6 +310,10 @@ async fn deliver_then_reset(socket: &TcpStream) {
 
 /// A socket that is gone already needs no RST.
 pub(super) fn reset(socket: &TcpStream) {
+    #[cfg(feature = "faults")]
+    if super::splice::faults::ends_for_reset() {
+        return;
+    }
     if let Err(error) = tcp::reset_on_close(socket) {
         tracing::debug!(%error, "set a socket to reset on close");
     }

@@ -7,6 +7,8 @@
 
 mod copy;
 pub mod fallback;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod sockmap;
 
 use std::net::SocketAddr;
@@ -103,6 +105,8 @@ pub(super) fn splice(
     gateway: &Gateway,
     mut connected: Connected,
 ) -> impl Future<Output = Outcome> + Send {
+    #[cfg(feature = "faults")]
+    faults::begin();
     let live = Arc::clone(connected.admitted.registration.live());
     let splicer = begin(gateway, &connected.admitted, &live);
     // From here on a connection does not wait for the drain's deadline, which cuts all that are

@@ -80,6 +80,10 @@ impl Pipes {
 
     /// Lends a pipe; `None` when the limit or the kernel allows no more, and buffers must do.
     pub(super) fn borrow(&self) -> Option<Pipe> {
+        #[cfg(feature = "faults")]
+        if super::super::faults::spoils() {
+            return None;
+        }
         let idle = self
             .inner
             .idle

@@ -14,6 +14,8 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::super::Spare;
+#[cfg(feature = "faults")]
+use super::super::faults;
 use super::buffers::{Buffer, Size};
 use super::pipes::{Pipe, Pipes};
 use super::{LastMove, Sender};
@@ -104,6 +106,8 @@ pub(super) async fn pump(mut lane: Lane<'_>) -> Result<(), Failure> {
             Turn::Finished if lane.sender.aborted.load(Ordering::Relaxed) => {
                 return Err(Failure::Read(io::ErrorKind::ConnectionReset.into()));
             }
+            #[cfg(feature = "faults")]
+            Turn::Finished if faults::loses_fin() => return Ok(()),
             Turn::Finished => return tcp::finish_writing(lane.to).map_err(Failure::Write),
         }
     }
@@ -138,6 +142,8 @@ impl Lane<'_> {
             };
             self.took();
             let full = read == buffer.bytes().len();
+            #[cfg(feature = "faults")]
+            faults::spoil(buffer.bytes().get_mut(..read).unwrap_or_default());
             let mut rest = buffer.bytes().get(..read).unwrap_or_default();
             while !rest.is_empty() {
                 let written = self.write_some(rest).await?;

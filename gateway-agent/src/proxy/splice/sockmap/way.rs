@@ -21,6 +21,8 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::super::copy::buffers::{Buffer, Size};
+#[cfg(feature = "faults")]
+use super::super::faults;
 use super::buffers::Buffers;
 use super::kernel::Splice;
 use crate::sys::tcp::{self, State};
@@ -316,6 +318,8 @@ impl<'a> Way<'a> {
         if !self.whole {
             self.size = self.size.grow_to_copy();
         }
+        #[cfg(feature = "faults")]
+        faults::spoil(buffer.bytes().get_mut(..read).unwrap_or_default());
         let bytes = buffer.bytes().get(..read).unwrap_or_default();
         let written = self.write(bytes)?;
         if written < read {
@@ -354,6 +358,8 @@ impl<'a> Way<'a> {
         if !has_room(self.to).map_err(Failure::Write)? {
             return self.blocked();
         }
+        #[cfg(feature = "faults")]
+        faults::spoil(buffer.bytes().get_mut(ahead..read).unwrap_or_default());
         let written = self.write(buffer.bytes().get(ahead..read).unwrap_or_default())?;
         let ahead = ahead + written;
         if let Some(joined) = &mut self.joined {
@@ -561,6 +567,10 @@ impl<'a> Way<'a> {
     fn pass_on(&mut self) -> Step {
         if self.aborted {
             return Err(Failure::Read(io::ErrorKind::ConnectionReset.into()));
+        }
+        #[cfg(feature = "faults")]
+        if faults::loses_fin() {
+            return Ok(Some(Need::Nothing));
         }
         tcp::finish_writing(self.to).map_err(Failure::Write)?;
         self.passed_on = true;
