@@ -72,7 +72,17 @@ fn prepare(strict: bool) -> Result<()> {
         }
         eprintln!("the kernel object was not built, its tests will be skipped: {error:#}");
     }
-    run_command(&mut cargo(["build"]))
+    run_command(&mut cargo(["build"]))?;
+    // The torture's test of itself is that it finds what is wrong with this one.
+    run_command(&mut cargo([
+        "build",
+        "--package",
+        "gateway-agent",
+        "--features",
+        "faults",
+        "--bin",
+        "culvert-faulty",
+    ]))
 }
 
 /// The commands that run all tests: nextest where it is present, since it gives every test a

@@ -15,7 +15,7 @@ use gateway_tests::wait;
 use tokio::net::TcpListener;
 
 use crate::Trial;
-use crate::talk::{Side, View, converse};
+use crate::talk::{Seen, Side, View, converse};
 
 /// Where connections go that have no agent on their way.
 const DIRECT: u16 = 9443;
@@ -26,6 +26,9 @@ const MAPS: [&str; 3] = ["PEERS", "STREAMS", "FORWARDED"];
 /// Descriptors that an agent at rest may hold beyond those it began with: the pipes that it keeps for
 /// the next borrower, two each, and a few more.
 const SPARE_DESCRIPTORS: usize = 2 * 64 + 16;
+
+/// How much the agent's own memory may differ between two rests: what an allocator keeps.
+const KEPT: u64 = 12 << 20;
 
 /// How long a conversation may take: longer than any timer of TCP that a case provokes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -145,6 +148,10 @@ impl World {
             .zip(got.iter().zip(&wanted))
         {
             ensure!(
+                (got.end, wanted.end) != (Seen::Fin, Seen::Reset),
+                "{path:?}: an end in order where a reset was due, for the {who}: {sides:?}"
+            );
+            ensure!(
                 got == wanted,
                 "{path:?}: the {who} saw {got}, directly {wanted}: {sides:?}"
             );
@@ -170,6 +177,16 @@ impl World {
         let rollup = format!("/proc/{}/smaps_rollup", self.agent.process().id());
         let text = fs::read_to_string(rollup).context("the agent has ended")?;
         kibibytes(&text, "Anonymous:")
+    }
+
+    /// Fails if the agent's own memory is more than it was `before`, beyond what an allocator keeps.
+    pub(crate) fn check_memory(&mut self, before: u64) -> Result<u64> {
+        let now = self.memory()?;
+        ensure!(
+            now <= before + KEPT,
+            "memory grew from {before} to {now} bytes"
+        );
+        Ok(now)
     }
 
     /// Waits until nothing is left of any connection: not in the agent, not in its maps.

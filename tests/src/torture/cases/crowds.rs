@@ -61,6 +61,7 @@ const EXCHANGED: usize = 3000;
 pub(crate) async fn churn(trial: &mut Trial) -> Result<String> {
     let mut world = World::new(trial, "").await?;
     let time = Duration::from_secs(trial.amount(6, 120));
+    let before = world.memory()?;
     let mut tasks = JoinSet::new();
     let (began, mut count) = (Instant::now(), 0_u64);
     while began.elapsed() < time {
@@ -76,9 +77,12 @@ pub(crate) async fn churn(trial: &mut Trial) -> Result<String> {
     }
     settle(&mut tasks, 0).await?;
     world.rest().await?;
+    let after = world.check_memory(before)?;
     Ok(format!(
-        "{count} connections, {:.0} a second",
-        count as f64 / time.as_secs_f64()
+        "{count} connections, {:.0} a second, memory {} -> {} KiB",
+        count as f64 / time.as_secs_f64(),
+        before / 1024,
+        after / 1024
     ))
 }
 

@@ -18,9 +18,6 @@ const AT_ONCE: usize = 24;
 /// Conversations that pay for what all share: threads, pipes, buffers that are kept.
 const FIRST: u64 = 300;
 
-/// How much the agent's own memory may differ between two rests: what an allocator keeps.
-const KEPT: u64 = 12 << 20;
-
 /// Conversations of all kinds; memory, descriptors and map entries return to what they were.
 pub(crate) async fn soak(trial: &mut Trial) -> Result<String> {
     let mut world = World::new(trial, "").await?;
@@ -31,13 +28,7 @@ pub(crate) async fn soak(trial: &mut Trial) -> Result<String> {
     let (count, more) = some(trial, &world, (time, FIRST)).await?;
     bytes += more;
     world.rest().await?;
-    let after = (world.memory()?, world.descriptors()?);
-    ensure!(
-        after.0 <= before.0 + KEPT,
-        "memory grew from {} to {} bytes over {count} conversations",
-        before.0,
-        after.0
-    );
+    let after = (world.check_memory(before.0)?, world.descriptors()?);
     ensure!(
         after.1 <= before.1 + 2 * 64,
         "descriptors grew from {} to {} over {count} conversations",
