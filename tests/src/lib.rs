@@ -22,3 +22,4 @@ pub mod sockets;
 pub mod supervisor;
 pub mod topology;
 pub mod wait;
+pub mod wire;

@@ -7,7 +7,7 @@
 use std::fs;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::thread;
 
@@ -17,6 +17,7 @@ use rtnetlink::packet_route::link::{InfoData, InfoVeth};
 use rtnetlink::{
     Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
 };
+use rustix::net::netdevice::name_to_index;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 /// The loopback device's index in every network namespace.
@@ -112,6 +113,24 @@ impl Namespace {
         other.bring_up(there.index)?;
         self.add_addresses(here)?;
         other.add_addresses(there)
+    }
+
+    /// Gives a device that is there its addresses and brings it up; its index is looked up by name.
+    pub fn equip(&self, device: &str, addresses: Vec<(IpAddr, u8)>) -> Result<()> {
+        let index = self.index(device)?;
+        self.bring_up(index)?;
+        self.add_addresses(&End {
+            device: device.to_owned(),
+            index,
+            addresses,
+        })
+    }
+
+    fn index(&self, device: &str) -> Result<u32> {
+        let _inside = self.enter()?;
+        let socket = UdpSocket::bind("[::]:0").context("cannot open a socket")?;
+        name_to_index(socket, device)
+            .with_context(|| format!("no device {device} in {}", self.label))
     }
 
     /// Makes a bridge: devices attached to it are one network.

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::Result;
 
 use crate::netns::{End, Namespace};
+use crate::wire::{Weather, Wire};
 
 /// How many addresses of each family the client has: sources for access rules and hashing.
 pub const CLIENT_ADDRESSES: u8 = 8;
@@ -54,11 +55,22 @@ pub struct Topology {
 impl Topology {
     /// Makes the namespaces and links; needs root.
     pub fn new(servers: u8) -> Result<Self> {
-        let gateway = Namespace::new("gateway")?;
-        gateway.sysctl("ipv4/ip_forward", "0")?;
-        gateway.sysctl("ipv6/conf/all/forwarding", "0")?;
-        let client = Namespace::new("client")?;
+        let (gateway, client) = ends()?;
         join_client(&gateway, &client)?;
+        Self::with_servers(gateway, client, servers)
+    }
+
+    /// The same with a wire of bad weather between client and gateway.
+    pub fn in_weather(servers: u8, weather: Weather, seed: u64) -> Result<(Self, Wire)> {
+        let (gateway, client) = ends()?;
+        let wire = Wire::join((&gateway, "client"), (&client, "gateway"), weather, seed)?;
+        gateway.equip("client", gateway_addresses())?;
+        client.equip("gateway", client_addresses())?;
+        route_client(&client)?;
+        Ok((Self::with_servers(gateway, client, servers)?, wire))
+    }
+
+    fn with_servers(gateway: Namespace, client: Namespace, servers: u8) -> Result<Self> {
         let servers = (0..servers)
             .map(|n| join_server(&gateway, n))
             .collect::<Result<_>>()?;
@@ -117,29 +129,48 @@ fn on_server_link(family: Family, n: u8, host: u8) -> IpAddr {
     }
 }
 
-fn join_client(gateway_space: &Namespace, client_space: &Namespace) -> Result<()> {
-    let here = End {
-        device: "client".to_owned(),
-        index: FIRST_DEVICE,
-        addresses: Family::BOTH
-            .map(|family| (gateway(family, 0).ip(), family.link_prefix()))
-            .into(),
-    };
-    let addresses = Family::BOTH
+/// The gateway's namespace, which forwards nothing, and the client's.
+fn ends() -> Result<(Namespace, Namespace)> {
+    let gateway = Namespace::new("gateway")?;
+    gateway.sysctl("ipv4/ip_forward", "0")?;
+    gateway.sysctl("ipv6/conf/all/forwarding", "0")?;
+    Ok((gateway, Namespace::new("client")?))
+}
+
+fn gateway_addresses() -> Vec<(IpAddr, u8)> {
+    Family::BOTH
+        .map(|family| (gateway(family, 0).ip(), family.link_prefix()))
+        .into()
+}
+
+fn client_addresses() -> Vec<(IpAddr, u8)> {
+    Family::BOTH
         .into_iter()
         .flat_map(|family| {
             (0..CLIENT_ADDRESSES).map(move |n| (client(family, n), family.link_prefix()))
         })
-        .collect();
-    let there = End {
-        device: "gateway".to_owned(),
-        index: FIRST_DEVICE,
-        addresses,
-    };
-    gateway_space.link(&here, client_space, &there)?;
+        .collect()
+}
+
+fn route_client(client_space: &Namespace) -> Result<()> {
     Family::BOTH
         .iter()
         .try_for_each(|&family| client_space.default_route(gateway(family, 0).ip()))
+}
+
+fn join_client(gateway_space: &Namespace, client_space: &Namespace) -> Result<()> {
+    let here = End {
+        device: "client".to_owned(),
+        index: FIRST_DEVICE,
+        addresses: gateway_addresses(),
+    };
+    let there = End {
+        device: "gateway".to_owned(),
+        index: FIRST_DEVICE,
+        addresses: client_addresses(),
+    };
+    gateway_space.link(&here, client_space, &there)?;
+    route_client(client_space)
 }
 
 fn join_server(gateway_space: &Namespace, n: u8) -> Result<Namespace> {

@@ -4,6 +4,7 @@ mod agents;
 mod crowds;
 mod ends;
 mod hellos;
+mod paths;
 mod readers;
 mod soak;
 
@@ -60,6 +61,21 @@ pub(crate) const CASES: &[Case] = &[
         name: "resets",
         about: "RST at every phase, from either side and from both",
         run: |trial| Box::pin(ends::resets(trial)),
+    },
+    Case {
+        name: "weather",
+        about: "loss, reordering, duplicates and delay between client and gateway",
+        run: |trial| Box::pin(paths::weather(trial)),
+    },
+    Case {
+        name: "small-path",
+        about: "a path that drops large packets without a word",
+        run: |trial| Box::pin(paths::small(trial)),
+    },
+    Case {
+        name: "vanished",
+        about: "clients that are gone from one moment to the next, resting and in full flow",
+        run: |trial| Box::pin(paths::vanished(trial)),
     },
     Case {
         name: "churn",
