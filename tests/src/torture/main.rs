@@ -22,7 +22,7 @@ use cases::{CASES, Case};
 
 /// Tortures culvert: every case on every engine, each byte checked.
 #[derive(Parser)]
-#[command(name = "cargo xtask torture")]
+#[command(name = "cargo xtask torture", bin_name = "cargo xtask torture")]
 struct Arguments {
     /// Only this engine; may be given several times
     #[arg(long)]
@@ -39,7 +39,7 @@ struct Arguments {
     /// Say what cases there are
     #[arg(long)]
     list: bool,
-    /// Torture a build with deliberate faults: this one, told by `CULVERT_FAULT`
+    /// Torture the build with deliberate faults, `culvert-faulty`; CULVERT_FAULT names the one to commit
     #[arg(long)]
     faulty: bool,
 }
@@ -87,7 +87,17 @@ const LONGEST: Duration = Duration::from_secs(120);
 const LONGEST_LONG: Duration = Duration::from_secs(20 * 60);
 
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
+async fn main() -> ExitCode {
+    match torture().await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn torture() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     if arguments.list {
         for case in CASES {

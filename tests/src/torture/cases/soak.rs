@@ -83,8 +83,9 @@ fn any(trial: &mut Trial) -> Side {
             at: chance.u64(..1 + most),
             time: pause * 10,
         },
-        1 if most < 500_000 => Reading::Sips {
-            bytes: chance.usize(1000..65_536),
+        // The longest stream in seconds, far below the patience.
+        1 => Reading::Sips {
+            bytes: chance.usize(20_000..65_536),
             pause,
         },
         _ => Reading::Eager,
