@@ -99,12 +99,7 @@ impl Home {
 }
 
 /// One HTTP/1.0 request over a Unix socket, so that the answer ends with the stream.
-pub(crate) fn request(
-    socket: &Path,
-    method: &str,
-    path: &str,
-    body: &str,
-) -> Result<(u16, String)> {
+pub fn request(socket: &Path, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
     let mut stream = UnixStream::connect(socket)
         .with_context(|| format!("cannot connect to {}", socket.display()))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;

@@ -10,6 +10,7 @@ pub mod agent;
 pub mod bench;
 pub mod bpffs;
 pub mod config;
+pub mod delay;
 pub mod engines;
 mod home;
 pub mod mesh;
@@ -23,3 +24,5 @@ pub mod supervisor;
 pub mod topology;
 pub mod wait;
 pub mod wire;
+
+pub use home::request;

@@ -6,9 +6,11 @@
 
 use std::fs;
 use std::future::Future;
+use std::io;
 use std::marker::PhantomData;
 use std::net::{IpAddr, UdpSocket};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::thread;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -133,6 +135,26 @@ impl Namespace {
             .with_context(|| format!("no device {device} in {}", self.label))
     }
 
+    /// Makes a TAP device, up and with addresses; frames are read from and written to the file.
+    ///
+    /// The device goes when the file is closed. Reads and writes do not block, and each frame has
+    /// the kernel's offload header (`virtio_net_hdr`) in front.
+    pub fn tap(&self, end: &End) -> Result<fs::File> {
+        let _inside = self.enter()?;
+        let path = "/dev/net/tun";
+        let file = fs::File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)
+            .with_context(|| format!("cannot open {path}"))?;
+        become_tap(&file, end)
+            .with_context(|| format!("cannot make the device {} of {}", end.device, self.label))?;
+        self.bring_up(end.index)?;
+        self.add_addresses(end)?;
+        Ok(file)
+    }
+
     /// Makes a bridge: devices attached to it are one network.
     pub fn bridge(&self, device: &str, index: u32) -> Result<()> {
         let bridge = LinkBridge::new(device).index(index).build();
@@ -212,6 +234,46 @@ impl Drop for Entered {
         // A thread left in the wrong namespace would make every later result of it a lie.
         move_into(self.home.as_fd()).expect("a thread may return to the namespace it came from");
     }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "no crate at hand wraps the requests of TAP devices"
+)]
+fn become_tap(file: &fs::File, end: &End) -> Result<()> {
+    let index = i32::try_from(end.index).context("an index of a device is small")?;
+    let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+    // SAFETY: all fields of an `ifreq` are plain numbers.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let room = request.ifr_name.len() - 1;
+    for (place, byte) in request
+        .ifr_name
+        .iter_mut()
+        .take(room)
+        .zip(end.device.bytes())
+    {
+        *place = libc::c_char::from_ne_bytes([byte]);
+    }
+    request.ifr_ifru.ifru_flags = libc::c_short::try_from(flags).context("the flags are short")?;
+    let offloads = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
+    let descriptor = file.as_raw_fd();
+    // SAFETY: the descriptor is open, and each argument is what its request reads: a pointer to a
+    // number, a pointer to an `ifreq`, a number.
+    let outcomes = unsafe {
+        [
+            libc::ioctl(descriptor, libc::TUNSETIFINDEX, &raw const index),
+            libc::ioctl(descriptor, libc::TUNSETIFF, &raw mut request),
+            libc::ioctl(
+                descriptor,
+                libc::TUNSETOFFLOAD,
+                libc::c_ulong::from(offloads),
+            ),
+        ]
+    };
+    if outcomes.iter().any(|&outcome| outcome < 0) {
+        return Err(io::Error::last_os_error().into());
+    }
+    Ok(())
 }
 
 fn veth(here: &End, there: &End, other: RawFd) -> rtnetlink::packet_route::link::LinkMessage {

@@ -68,6 +68,11 @@ impl Process {
         .await
     }
 
+    /// Reaps the child, which must be about to end: blocks until then.
+    pub fn reap(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait()
+    }
+
     /// Kills the child with SIGKILL and reaps it.
     pub fn kill(&mut self) -> io::Result<ExitStatus> {
         self.child.kill()?;
