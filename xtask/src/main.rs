@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ci;
 mod command;
 mod demo;
@@ -56,6 +57,10 @@ enum Task {
     /// Do to culvert what networks, peers and operators do at their worst; each byte is checked
     #[command(disable_help_flag = true)]
     Torture(torture::Options),
+    /// Compare culvert with plain routing, HAProxy, nginx, sniproxy and Envoy: report, table, plots
+    // The options are the comparison's own, `--help` included.
+    #[command(disable_help_flag = true)]
+    Bench(bench::Options),
     /// Fuzz the parsers
     Fuzz(fuzz::Options),
     /// Make the release files below target/dist
@@ -87,6 +92,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test(options) => test::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Torture(options) => torture::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Dist => dist::run(),
         Task::Ci => ci::run(),
