@@ -3,13 +3,14 @@
 //! A plain relay stands in for the agent here, so that a fault of the rig is not taken for one of
 //! the agent, or the other way round.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use gateway_tests::delay::DelayBox;
 use gateway_tests::mesh::net::{Datacenter, GATEWAY, Net, lan, wan};
 use gateway_tests::mesh::{identity, server_name};
-use gateway_tests::netns::Namespace;
+use gateway_tests::netns::{self, Namespace};
 use gateway_tests::peers::hellos;
 use gateway_tests::peers::pump::Pump;
 use gateway_tests::peers::spiffe::{Meeting, meet};
@@ -18,7 +19,7 @@ use gateway_tests::peers::transfer::{Pattern, receive};
 use gateway_tests::peers::{self, End, Server};
 use gateway_tests::skip;
 use gateway_tests::topology::{self, Family, Topology};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
@@ -37,6 +38,43 @@ async fn a_tls_client_reaches_the_server_through_a_relay() -> Result<()> {
         let stream = peers::connect(&net.client, topology::gateway(family, 8443)).await?;
         let mut stream = tls::handshake(stream, "web.example.com", &authority.client()?).await?;
         assert_eq!(tls::greeting(&mut stream).await?, "web");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_box_that_delays_holds_back_every_byte_and_loses_none() -> Result<()> {
+    if skip::without_root() {
+        return Ok(());
+    }
+    let delay = Duration::from_millis(20);
+    let [near, far] = [Namespace::new("near")?, Namespace::new("far")?];
+    let address = |family: Family, host: u8| match family {
+        Family::V4 => IpAddr::from([10, 3, 0, host]),
+        Family::V6 => IpAddr::from([0xfd00, 3, 0, 0, 0, 0, 0, u16::from(host)]),
+    };
+    let end = |host: u8| netns::End {
+        device: "delayed".to_owned(),
+        index: 5,
+        addresses: Family::BOTH
+            .map(|family| (address(family, host), family.link_prefix()))
+            .into(),
+    };
+    let _box = DelayBox::join((&near, &end(1)), (&far, &end(2)), delay)?;
+    for family in Family::BOTH {
+        let server = SocketAddr::new(address(family, 2), 443);
+        let _echo = Server::echo(&far, server)?;
+        let start = Instant::now();
+        let stream = peers::connect(&near, server).await?;
+        assert!(start.elapsed() >= delay * 2, "{:?}", start.elapsed());
+        // Large enough for segments that the kernel leaves whole.
+        let sent = vec![7; 1 << 20];
+        let (mut from, mut to) = stream.into_split();
+        let mut came = vec![0; sent.len()];
+        let (written, read) = tokio::join!(to.write_all(&sent), from.read_exact(&mut came));
+        written?;
+        read?;
+        assert!(came == sent, "bytes changed on their way");
     }
     Ok(())
 }
