@@ -10,7 +10,6 @@ pub mod agent;
 pub mod bench;
 pub mod bpffs;
 pub mod config;
-pub mod delay;
 pub mod engines;
 mod home;
 pub mod mesh;

@@ -6,11 +6,9 @@
 
 use std::fs;
 use std::future::Future;
-use std::io;
 use std::marker::PhantomData;
-use std::net::{IpAddr, UdpSocket};
+use std::net::IpAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::thread;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -19,7 +17,6 @@ use rtnetlink::packet_route::link::{InfoData, InfoVeth};
 use rtnetlink::{
     Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
 };
-use rustix::net::netdevice::name_to_index;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 /// The loopback device's index in every network namespace.
@@ -32,7 +29,7 @@ pub struct Namespace {
     descriptor: OwnedFd,
 }
 
-/// One end of a veth pair: its name, its index and its addresses with prefix lengths.
+/// One end of a veth pair or of a wire: its name, its index and its addresses with prefix lengths.
 ///
 /// The index is chosen by the caller, so that no look-up is needed after creation.
 #[derive(Clone, Debug)]
@@ -117,42 +114,10 @@ impl Namespace {
         other.add_addresses(there)
     }
 
-    /// Gives a device that is there its addresses and brings it up; its index is looked up by name.
-    pub fn equip(&self, device: &str, addresses: Vec<(IpAddr, u8)>) -> Result<()> {
-        let index = self.index(device)?;
-        self.bring_up(index)?;
-        self.add_addresses(&End {
-            device: device.to_owned(),
-            index,
-            addresses,
-        })
-    }
-
-    fn index(&self, device: &str) -> Result<u32> {
-        let _inside = self.enter()?;
-        let socket = UdpSocket::bind("[::]:0").context("cannot open a socket")?;
-        name_to_index(socket, device)
-            .with_context(|| format!("no device {device} in {}", self.label))
-    }
-
-    /// Makes a TAP device, up and with addresses; frames are read from and written to the file.
-    ///
-    /// The device goes when the file is closed. Reads and writes do not block, and each frame has
-    /// the kernel's offload header (`virtio_net_hdr`) in front.
-    pub fn tap(&self, end: &End) -> Result<fs::File> {
-        let _inside = self.enter()?;
-        let path = "/dev/net/tun";
-        let file = fs::File::options()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(path)
-            .with_context(|| format!("cannot open {path}"))?;
-        become_tap(&file, end)
-            .with_context(|| format!("cannot make the device {} of {}", end.device, self.label))?;
+    /// Brings a device that is there up and gives it its addresses.
+    pub(crate) fn equip(&self, end: &End) -> Result<()> {
         self.bring_up(end.index)?;
-        self.add_addresses(end)?;
-        Ok(file)
+        self.add_addresses(end)
     }
 
     /// Makes a bridge: devices attached to it are one network.
@@ -234,46 +199,6 @@ impl Drop for Entered {
         // A thread left in the wrong namespace would make every later result of it a lie.
         move_into(self.home.as_fd()).expect("a thread may return to the namespace it came from");
     }
-}
-
-#[expect(
-    unsafe_code,
-    reason = "no crate at hand wraps the requests of TAP devices"
-)]
-fn become_tap(file: &fs::File, end: &End) -> Result<()> {
-    let index = i32::try_from(end.index).context("an index of a device is small")?;
-    let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
-    // SAFETY: all fields of an `ifreq` are plain numbers.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    let room = request.ifr_name.len() - 1;
-    for (place, byte) in request
-        .ifr_name
-        .iter_mut()
-        .take(room)
-        .zip(end.device.bytes())
-    {
-        *place = libc::c_char::from_ne_bytes([byte]);
-    }
-    request.ifr_ifru.ifru_flags = libc::c_short::try_from(flags).context("the flags are short")?;
-    let offloads = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
-    let descriptor = file.as_raw_fd();
-    // SAFETY: the descriptor is open, and each argument is what its request reads: a pointer to a
-    // number, a pointer to an `ifreq`, a number.
-    let outcomes = unsafe {
-        [
-            libc::ioctl(descriptor, libc::TUNSETIFINDEX, &raw const index),
-            libc::ioctl(descriptor, libc::TUNSETIFF, &raw mut request),
-            libc::ioctl(
-                descriptor,
-                libc::TUNSETOFFLOAD,
-                libc::c_ulong::from(offloads),
-            ),
-        ]
-    };
-    if outcomes.iter().any(|&outcome| outcome < 0) {
-        return Err(io::Error::last_os_error().into());
-    }
-    Ok(())
 }
 
 fn veth(here: &End, there: &End, other: RawFd) -> rtnetlink::packet_route::link::LinkMessage {

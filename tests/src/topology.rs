@@ -63,9 +63,8 @@ impl Topology {
     /// The same with a wire of bad weather between client and gateway.
     pub fn in_weather(servers: u8, weather: Weather, seed: u64) -> Result<(Self, Wire)> {
         let (gateway, client) = ends()?;
-        let wire = Wire::join((&gateway, "client"), (&client, "gateway"), weather, seed)?;
-        gateway.equip("client", gateway_addresses())?;
-        client.equip("gateway", client_addresses())?;
+        let (here, there) = client_link();
+        let wire = Wire::join((&gateway, &here), (&client, &there), weather, seed)?;
         route_client(&client)?;
         Ok((Self::with_servers(gateway, client, servers)?, wire))
     }
@@ -137,19 +136,26 @@ fn ends() -> Result<(Namespace, Namespace)> {
     Ok((gateway, Namespace::new("client")?))
 }
 
-fn gateway_addresses() -> Vec<(IpAddr, u8)> {
-    Family::BOTH
-        .map(|family| (gateway(family, 0).ip(), family.link_prefix()))
-        .into()
-}
-
-fn client_addresses() -> Vec<(IpAddr, u8)> {
-    Family::BOTH
-        .into_iter()
-        .flat_map(|family| {
-            (0..CLIENT_ADDRESSES).map(move |n| (client(family, n), family.link_prefix()))
-        })
-        .collect()
+/// Both ends of the link between gateway and client.
+fn client_link() -> (End, End) {
+    let here = End {
+        device: "client".to_owned(),
+        index: FIRST_DEVICE,
+        addresses: Family::BOTH
+            .map(|family| (gateway(family, 0).ip(), family.link_prefix()))
+            .into(),
+    };
+    let there = End {
+        device: "gateway".to_owned(),
+        index: FIRST_DEVICE,
+        addresses: Family::BOTH
+            .into_iter()
+            .flat_map(|family| {
+                (0..CLIENT_ADDRESSES).map(move |n| (client(family, n), family.link_prefix()))
+            })
+            .collect(),
+    };
+    (here, there)
 }
 
 fn route_client(client_space: &Namespace) -> Result<()> {
@@ -159,16 +165,7 @@ fn route_client(client_space: &Namespace) -> Result<()> {
 }
 
 fn join_client(gateway_space: &Namespace, client_space: &Namespace) -> Result<()> {
-    let here = End {
-        device: "client".to_owned(),
-        index: FIRST_DEVICE,
-        addresses: gateway_addresses(),
-    };
-    let there = End {
-        device: "gateway".to_owned(),
-        index: FIRST_DEVICE,
-        addresses: client_addresses(),
-    };
+    let (here, there) = client_link();
     gateway_space.link(&here, client_space, &there)?;
     route_client(client_space)
 }

@@ -7,7 +7,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use gateway_tests::delay::DelayBox;
 use gateway_tests::mesh::net::{Datacenter, GATEWAY, Net, lan, wan};
 use gateway_tests::mesh::{identity, server_name};
 use gateway_tests::netns::{self, Namespace};
@@ -19,6 +18,7 @@ use gateway_tests::peers::transfer::{Pattern, receive};
 use gateway_tests::peers::{self, End, Server};
 use gateway_tests::skip;
 use gateway_tests::topology::{self, Family, Topology};
+use gateway_tests::wire::{Weather, Wire};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
@@ -43,7 +43,7 @@ async fn a_tls_client_reaches_the_server_through_a_relay() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_box_that_delays_holds_back_every_byte_and_loses_none() -> Result<()> {
+async fn a_wire_that_delays_holds_back_every_byte_and_loses_none() -> Result<()> {
     if skip::without_root() {
         return Ok(());
     }
@@ -60,7 +60,7 @@ async fn a_box_that_delays_holds_back_every_byte_and_loses_none() -> Result<()> 
             .map(|family| (address(family, host), family.link_prefix()))
             .into(),
     };
-    let _box = DelayBox::join((&near, &end(1)), (&far, &end(2)), delay)?;
+    let _wire = Wire::join((&near, &end(1)), (&far, &end(2)), Weather::delay(delay), 0)?;
     for family in Family::BOTH {
         let server = SocketAddr::new(address(family, 2), 443);
         let _echo = Server::echo(&far, server)?;

@@ -41,11 +41,11 @@ pub(crate) enum Path {
     Near,
     /// The same with segmentation and receive offload switched off on every device.
     Plain,
-    /// Through a box that holds every frame back.
+    /// Over a wire that holds every frame back.
     Far,
 }
 
-/// The delay box holds frames of each direction back for half of it.
+/// The wire holds frames of each direction back for half of it.
 pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(80);
 
 const fn case(name: &'static str, title: &'static str, work: Work, path: Path) -> Case {

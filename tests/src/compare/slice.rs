@@ -41,7 +41,7 @@ pub(crate) async fn run(
     }
     let report = result.json()?;
     let mut samples = samples(case.work, &report)?;
-    // What is far is so by a box that works on the same processors: its work is not the gateway's.
+    // What is far is so by a wire that takes the same processors: its work is not the gateway's.
     if case.path != Path::Far {
         samples.extend(cost(case.work, &report, worked)?);
     }

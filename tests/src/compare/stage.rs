@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 use gateway_tests::bench::BenchServer;
 use gateway_tests::bpffs::BpfFilesystem;
-use gateway_tests::delay::DelayBox;
 use gateway_tests::netns::{End, Namespace};
 use gateway_tests::process::{Process, find};
 use gateway_tests::topology::{self, Family, Topology};
+use gateway_tests::wire::{Weather, Wire};
 
 use crate::case::{Path, ROUND_TRIP};
 
@@ -25,10 +25,10 @@ pub(crate) struct Stage {
     _server: BenchServer,
 }
 
-/// A client behind a box that delays.
+/// A client at the other end of a wire that delays.
 struct Far {
     client: Namespace,
-    _delay: DelayBox,
+    _wire: Wire,
 }
 
 impl Stage {
@@ -70,7 +70,7 @@ impl Stage {
                 &far.client,
                 SocketAddr::new(far_address(self.family, 1).0, port),
             )),
-            (Path::Far, None) => bail!("the stage was built without the box that delays"),
+            (Path::Far, None) => bail!("the stage was built without the wire that delays"),
             (Path::Near | Path::Plain, _) => {
                 Ok((&self.net.client, topology::gateway(self.family, port)))
             }
@@ -120,17 +120,18 @@ impl Far {
             addresses: Family::BOTH.map(|family| far_address(family, host)).into(),
         };
         // Above the devices that the topology has made.
-        let delay = DelayBox::join(
+        let wire = Wire::join(
             (gateway, &end("far", 50, 1)),
             (&client, &end("gateway", 50, 2)),
-            ROUND_TRIP / 2,
+            Weather::delay(ROUND_TRIP / 2),
+            0,
         )?;
         for family in Family::BOTH {
             client.default_route(far_address(family, 1).0)?;
         }
         Ok(Self {
             client,
-            _delay: delay,
+            _wire: wire,
         })
     }
 }

@@ -64,7 +64,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "weather",
-        about: "loss, reordering, duplicates and delay between client and gateway",
+        about: "loss, reordering, duplicates, congestion marks and delay between client and gateway",
         run: |trial| Box::pin(paths::weather(trial)),
     },
     Case {

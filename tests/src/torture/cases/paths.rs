@@ -25,10 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Conversations in weathers of all kinds, and of all kinds at once.
 pub(crate) async fn weather(trial: &mut Trial) -> Result<String> {
-    let clear = Weather {
-        delay: MILLISECOND,
-        ..Weather::default()
-    };
+    let clear = Weather::delay(MILLISECOND);
     let weathers = [
         Weather { lost: 30, ..clear },
         Weather { late: 200, ..clear },
@@ -37,35 +34,44 @@ pub(crate) async fn weather(trial: &mut Trial) -> Result<String> {
             ..clear
         },
         Weather {
-            delay: 40 * MILLISECOND,
+            marked: 50,
             ..clear
         },
+        Weather::delay(40 * MILLISECOND),
+        Weather::delay(150 * MILLISECOND),
         Weather {
             delay: 5 * MILLISECOND,
             lost: 10,
             doubled: 20,
             late: 100,
+            marked: 20,
             largest: None,
         },
     ];
     let count = trial.amount(8, 120);
-    let mut all = [0; 4];
+    let mut all = [0; 5];
     for weather in weathers {
         let (mut world, wire) = outside(trial, weather).await?;
         let talked = talks(trial, &world, (count, 400_000)).await;
         talked.with_context(|| format!("{weather:?}"))?;
         world.rest().await.with_context(|| format!("{weather:?}"))?;
         let tally = wire.tally();
-        let counts = [&tally.frames, &tally.lost, &tally.doubled, &tally.late];
+        let counts = [
+            &tally.frames,
+            &tally.lost,
+            &tally.doubled,
+            &tally.late,
+            &tally.marked,
+        ];
         for (sum, count) in all.iter_mut().zip(counts) {
             *sum += count.load(Ordering::Relaxed);
         }
     }
-    let [frames, lost, doubled, late] = all;
-    let happened = [lost, doubled, late].iter().all(|count| *count > 0);
+    let [frames, lost, doubled, late, marked] = all;
+    let happened = all.iter().all(|count| *count > 0);
     ensure!(happened, "the weather was fine: {all:?}");
     Ok(format!(
-        "{} conversations, {frames} frames: {lost} lost, {doubled} doubled, {late} late",
+        "{} conversations, {frames} frames: {lost} lost, {doubled} doubled, {late} late, {marked} marked",
         weathers.len() * count
     ))
 }
@@ -75,6 +81,8 @@ async fn outside(trial: &mut Trial, weather: Weather) -> Result<(World, Wire)> {
     for space in [&net.gateway, &net.client] {
         // Else no TCP finds out that large packets are dropped.
         space.sysctl("ipv4/tcp_mtu_probing", "1")?;
+        // Else none asks to be told of congestion.
+        space.sysctl("ipv4/tcp_ecn", "1")?;
     }
     let world = World::on(net, trial, "limits { keepalive = \"1s\" }").await?;
     Ok((world, wire))
@@ -107,9 +115,8 @@ async fn talks(trial: &mut Trial, world: &World, (count, most): (usize, u64)) ->
 /// Conversations over a path that swallows what is larger than IPv6 promises.
 pub(crate) async fn small(trial: &mut Trial) -> Result<String> {
     let weather = Weather {
-        delay: MILLISECOND,
         largest: Some(1280),
-        ..Weather::default()
+        ..Weather::delay(MILLISECOND)
     };
     let (mut world, wire) = outside(trial, weather).await?;
     let count = trial.amount(8, 200);
