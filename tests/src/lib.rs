@@ -12,6 +12,7 @@ pub mod bpffs;
 pub mod config;
 pub mod engines;
 mod home;
+pub mod memory;
 pub mod mesh;
 pub mod netns;
 pub mod objects;

@@ -106,6 +106,12 @@ pub fn server(family: Family, n: u8, port: u16) -> SocketAddr {
     SocketAddr::new(on_server_link(family, n, 2), port)
 }
 
+/// An address on the link of the `n`th server that no device has: whoever dials it hears nothing.
+#[must_use]
+pub fn nobody(family: Family, n: u8, port: u16) -> SocketAddr {
+    SocketAddr::new(on_server_link(family, n, 99), port)
+}
+
 /// The gateway's own address on the link of the `n`th server.
 #[must_use]
 pub fn gateway_towards(family: Family, n: u8) -> IpAddr {

@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use gateway_tests::memory;
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -51,7 +52,7 @@ impl Machine {
                 .filter(|line| line.starts_with("processor"))
                 .count(),
             virtual_machine: field("flags").is_some_and(|flags| flags.contains("hypervisor")),
-            memory_bytes: memory("MemTotal:")?,
+            memory_bytes: memory::of_host("MemTotal:")?,
             clock_source: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
             governor: fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
                 .ok()
@@ -100,15 +101,13 @@ pub(crate) fn busy() -> Result<f64> {
 
 /// Bytes of the host's slab memory.
 pub(crate) fn slab() -> Result<u64> {
-    memory("Slab:")
+    memory::of_host("Slab:")
 }
 
 /// Resident bytes of a process and all below it.
 pub(crate) fn resident(process: u32) -> Result<u64> {
-    let of_one = |id: &u32| {
-        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-        kilobytes(&status, "VmRSS:").unwrap_or(0)
-    };
+    // One that has just ended has none.
+    let of_one = |id: &u32| memory::of_process(*id, "status", "VmRSS:").unwrap_or(0);
     Ok(family(process).iter().map(of_one).sum())
 }
 
@@ -139,17 +138,6 @@ fn family(root: u32) -> BTreeSet<u32> {
     family
 }
 
-fn memory(field: &str) -> Result<u64> {
-    let text = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
-    kilobytes(&text, field).with_context(|| format!("/proc/meminfo has no {field}"))
-}
-
-fn kilobytes(text: &str, field: &str) -> Option<u64> {
-    let value = text.lines().find_map(|line| line.strip_prefix(field))?;
-    let kilobytes: u64 = value.trim().trim_end_matches(" kB").trim().parse().ok()?;
-    Some(kilobytes * 1024)
-}
-
 fn line(path: &str) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -165,16 +153,7 @@ fn gigabytes(bytes: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{busy, family, kilobytes, resident, slab};
-
-    #[test]
-    fn sizes_are_read_in_kilobytes() {
-        assert_eq!(
-            kilobytes("A:  1 kB\nSlab:     20 kB\n", "Slab:"),
-            Some(20480)
-        );
-        assert_eq!(kilobytes("A:  1 kB\n", "Slab:"), None);
-    }
+    use super::{busy, family, resident, slab};
 
     #[test]
     fn this_process_works_and_takes_memory() {

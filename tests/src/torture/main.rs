@@ -6,6 +6,7 @@
 
 mod cases;
 mod hello;
+mod kernel;
 mod stream;
 mod talk;
 mod world;

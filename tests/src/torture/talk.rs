@@ -1,6 +1,7 @@
 //! One conversation between two sockets, and what each side saw of it.
 
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::io;
 use std::ops::Range;
 use std::time::Duration;
@@ -11,7 +12,6 @@ use gateway_tests::peers::{acknowledged, reset};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::stream::{Spoiled, Stream};
@@ -127,33 +127,46 @@ pub(crate) async fn converse(
     (client, server): (&Side, &Side),
     patience: Duration,
 ) -> Result<[View; 2]> {
-    let (told_client, far_client) = watch::channel(0);
-    let (told_server, far_server) = watch::channel(0);
+    let progress = [Progress::default(), Progress::default()];
+    let [at_client, at_server] = &progress;
     let both = async {
         tokio::try_join!(
             async {
-                let played = play(pair.client, client, server, &told_client).await;
+                let played = play(pair.client, client, server, at_client).await;
                 played.context("downstream (to the client)")
             },
             async {
-                let played = play(pair.server, server, client, &told_server).await;
+                let played = play(pair.server, server, client, at_server).await;
                 played.context("upstream (to the server)")
             },
         )
     };
     let Ok(views) = timeout(patience, both).await else {
-        let missing = |got: u64, sent: u64| match got >= sent {
-            true => format!("all {got} bytes came"),
-            false => format!("{got} of {sent} bytes came"),
+        let way = |from: &Progress, to: &Progress, side: &Side| {
+            let (sent, got) = (from.sent.load(Relaxed), to.got.load(Relaxed));
+            match (sent, got) {
+                (_, got) if got >= side.sends => format!("all {got} bytes came"),
+                (sent, got) if sent >= side.sends => format!("{got} of {sent} bytes came"),
+                (sent, got) => format!("{got} of {sent} bytes came, of {}", side.sends),
+            }
         };
         bail!(
             "no end came in {patience:?}: upstream {}, downstream {}",
-            missing(*far_server.borrow(), client.sends),
-            missing(*far_client.borrow(), server.sends)
+            way(at_client, at_server, client),
+            way(at_server, at_client, server)
         );
     };
     let (client, server) = views?;
     Ok([client, server])
+}
+
+/// How far one side has come.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Bytes that its socket has taken.
+    sent: AtomicU64,
+    /// Bytes that it has read, all of them right.
+    got: AtomicU64,
 }
 
 /// One side to its end.
@@ -161,18 +174,18 @@ async fn play(
     mut stream: TcpStream,
     mine: &Side,
     theirs: &Side,
-    told: &watch::Sender<u64>,
+    progress: &Progress,
 ) -> Result<View> {
     let (reader, mut writer) = stream.split();
-    let writing = write(&mut writer, mine);
-    let reading = read(reader, (mine.reads, theirs), told);
+    let writing = write(&mut writer, mine, &progress.sent);
+    let reading = read(reader, (mine.reads, theirs), &progress.got);
     if matches!(mine.ends, Ending::Reset | Ending::ResetAtOnce) {
         // Read meanwhile: who resets need not be deaf before.
         tokio::select! {
             biased;
             written = writing => match written {
                 Err(error) if was_reset(&error) => {
-                    let got = *told.borrow();
+                    let got = progress.got.load(Relaxed);
                     return Ok(View { got, end: Seen::Reset });
                 }
                 written => written?,
@@ -186,7 +199,7 @@ async fn play(
             } => return seen,
         }
         reset(stream)?;
-        let got = *told.borrow();
+        let got = progress.got.load(Relaxed);
         return Ok(View {
             got,
             end: Seen::Nothing,
@@ -218,7 +231,7 @@ fn was_reset(error: &anyhow::Error) -> bool {
     error.downcast_ref().is_some_and(is_reset)
 }
 
-async fn write(writer: &mut WriteHalf<'_>, side: &Side) -> Result<()> {
+async fn write(writer: &mut WriteHalf<'_>, side: &Side, told: &AtomicU64) -> Result<()> {
     let stream = Stream::new(side.seed);
     let mut sizes = fastrand::Rng::with_seed(side.seed);
     let mut block = vec![0; MOST];
@@ -230,6 +243,7 @@ async fn write(writer: &mut WriteHalf<'_>, side: &Side) -> Result<()> {
         stream.fill(sent, bytes);
         writer.write_all(bytes).await?;
         sent += size as u64;
+        told.store(sent, Relaxed);
     }
     match side.ends {
         Ending::Fin => writer.shutdown().await.context("cannot send FIN"),
@@ -242,7 +256,7 @@ async fn write(writer: &mut WriteHalf<'_>, side: &Side) -> Result<()> {
 async fn read(
     mut reader: ReadHalf<'_>,
     (reads, theirs): (Reading, &Side),
-    told: &watch::Sender<u64>,
+    told: &AtomicU64,
 ) -> Result<View> {
     let stream = Stream::new(theirs.seed);
     let size = match reads {
@@ -266,7 +280,7 @@ async fn read(
             Ok(count) => {
                 stream.check(got, &block[..count]).map_err(described)?;
                 got += count as u64;
-                told.send_replace(got);
+                told.store(got, Relaxed);
                 if got > theirs.sends {
                     return Err(described(Spoiled::Surplus { at: theirs.sends }));
                 }

@@ -11,7 +11,7 @@ use gateway_tests::config::{PORT, listener, route};
 use gateway_tests::peers::pair::Pair;
 use gateway_tests::peers::{Server, listen};
 use gateway_tests::topology::{Family, Topology, gateway, server};
-use gateway_tests::wait;
+use gateway_tests::{memory, wait};
 use tokio::net::TcpListener;
 
 use crate::Trial;
@@ -159,6 +159,14 @@ impl World {
         Ok(())
     }
 
+    /// Adds to a failure what the agent says of its open connections.
+    pub(crate) fn explain<T>(&self, outcome: Result<T>) -> Result<T> {
+        outcome.map_err(|error| match self.agent.expect(&["connections"]) {
+            Ok(open) => error.context(format!("\n{open}")),
+            Err(_gone) => error,
+        })
+    }
+
     /// How many connections came to the servers that echo.
     pub(crate) fn echoed(&self) -> usize {
         self.echoes.iter().map(Server::accepted).sum()
@@ -174,9 +182,8 @@ impl World {
 
     /// The agent's own memory in bytes.
     pub(crate) fn memory(&mut self) -> Result<u64> {
-        let rollup = format!("/proc/{}/smaps_rollup", self.agent.process().id());
-        let text = fs::read_to_string(rollup).context("the agent has ended")?;
-        kibibytes(&text, "Anonymous:")
+        let agent = self.agent.process().id();
+        memory::of_process(agent, "smaps_rollup", "Anonymous:").context("has the agent ended?")
     }
 
     /// Fails if the agent's own memory is more than it was `before`, beyond what an allocator keeps.
@@ -210,7 +217,7 @@ impl World {
         if open > 0 {
             return Ok(format!("{open} connections"));
         }
-        for map in MAPS.iter().filter(|_| self.engine == "sockmap") {
+        for map in MAPS.iter().filter(|_| self.has_maps()) {
             let rows = self.rows(map)?;
             if rows > 0 {
                 return Ok(format!("{rows} entries of {map}"));
@@ -221,6 +228,37 @@ impl World {
             return Ok(format!("{now} descriptors, at first {before}"));
         }
         Ok(String::new())
+    }
+
+    /// Whether the engine keeps connections in maps of the kernel half.
+    pub(crate) fn has_maps(&self) -> bool {
+        self.engine == "sockmap"
+    }
+
+    /// Who moved the bytes so far, in words, where more than one may have.
+    pub(crate) fn split(&self) -> Result<String> {
+        if !self.has_maps() {
+            return Ok(String::new());
+        }
+        let moved = |way| self.sum("culvert_splice_bytes_total", way);
+        let (kernel, agent) = (moved("way=\"redirected\"")?, moved("way=\"passed\"")?);
+        ensure!(
+            kernel > 0 && agent > 0,
+            "{kernel} bytes by the kernel and {agent} by the agent: one of them had nothing to do"
+        );
+        Ok(format!(
+            ", {kernel} bytes moved by the kernel, {agent} passed to the agent"
+        ))
+    }
+
+    /// The sum of a metric's samples with this label.
+    fn sum(&self, metric: &str, label: &str) -> Result<u64> {
+        let (_, text) = self.agent.admin("GET", "/metrics", "")?;
+        let samples = text
+            .lines()
+            .filter(|line| line.starts_with(metric) && line.contains(label));
+        let values = samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+        Ok(values.sum())
     }
 
     /// Rows of a map of the kernel half.
@@ -254,11 +292,4 @@ pub(crate) fn body(trial: &Trial, more: &str) -> String {
         body += &route(echo_name(family), &[server(family, 0, 7)], "");
     }
     body + &format!("engine {{ prefer = [\"{}\"] }}\n{more}\n", trial.engine)
-}
-
-/// Bytes of a line such as `Anonymous:  12 kB`.
-pub(crate) fn kibibytes(text: &str, label: &str) -> Result<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(label));
-    let count = line.with_context(|| format!("no {label}"))?;
-    Ok(count.trim().trim_end_matches("kB").trim().parse::<u64>()? * 1024)
 }

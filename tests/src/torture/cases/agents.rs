@@ -8,7 +8,7 @@ use gateway_tests::config::{PORT, route};
 use gateway_tests::peers::label::{Answer, INTERNAL_ERROR, ask, labelled};
 use gateway_tests::peers::pump::Pump;
 use gateway_tests::peers::{Server, connect, hellos, reset};
-use gateway_tests::topology::{Family, gateway, server};
+use gateway_tests::topology::{Family, gateway, nobody, server};
 use gateway_tests::wait;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -180,16 +180,17 @@ async fn served(mut stream: TcpStream, family: Family) -> Result<()> {
 /// Clients of one batch.
 const BATCH: usize = 12;
 
-/// Endpoints come and go, one is a black hole of resets: everybody reaches one that lives, and
-/// where none does, everybody is told.
+/// Endpoints come and go, one resets whoever comes, one answers nobody: everybody reaches one that
+/// lives, and where none does, everybody is told.
 pub(crate) async fn flapping(trial: &mut Trial) -> Result<String> {
     let endpoint = |family, nth| server(family, nth, 9000);
-    let mut more = "limits { connect_attempts = 4 }\n".to_owned();
+    let mut more = "limits {\n connect_attempts = 4\n connect_timeout = \"1s\"\n}\n".to_owned();
     for family in Family::BOTH {
         let all = [endpoint(family, 0), endpoint(family, 1)];
         let resets = server(family, 1, 9001);
+        let silent = nobody(family, 1, 9000);
         let name = flapping_name(family);
-        more += &route(name, &[all[0], all[1], resets], "");
+        more += &route(name, &[all[0], all[1], resets, silent], "");
     }
     let mut world = World::new(trial, &more).await?;
     let _resetting = Family::BOTH.map(|family| resetting(&world, family));

@@ -1,9 +1,11 @@
 //! The cases, from the first byte of a connection to what is left after the last.
 
 mod agents;
+mod conformance;
 mod crowds;
 mod ends;
 mod hellos;
+mod limits;
 mod paths;
 mod readers;
 mod soak;
@@ -84,8 +86,13 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "limits",
-        about: "more connections than the limit, and than there are descriptors",
-        run: |trial| Box::pin(crowds::limits(trial)),
+        about: "more connections than the limit, than descriptors, and than ports to dial from",
+        run: |trial| Box::pin(limits::limits(trial)),
+    },
+    Case {
+        name: "full-maps",
+        about: "more services than the maps of the kernel half have rows",
+        run: |trial| Box::pin(limits::full_maps(trial)),
     },
     Case {
         name: "config-flood",
@@ -99,12 +106,17 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "flapping",
-        about: "endpoints that come and go, and one that resets whoever comes",
+        about: "endpoints that come and go, one that resets whoever comes, one that never answers",
         run: |trial| Box::pin(agents::flapping(trial)),
     },
     Case {
+        name: "conformance",
+        about: "openssl and curl, with many options: they must say what they say without a gateway",
+        run: |trial| Box::pin(conformance::conformance(trial)),
+    },
+    Case {
         name: "soak",
-        about: "all of it mixed, then memory, descriptors and map entries as before",
+        about: "all of it mixed, then memory, descriptors, map entries and slab as before",
         run: |trial| Box::pin(soak::soak(trial)),
     },
 ];

@@ -1,12 +1,13 @@
 //! Readers that stop, readers that sip, and buffers that hold next to nothing.
 
-use std::fs;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use gateway_tests::peers::pair::Pair;
+use gateway_tests::peers::reset;
 use gateway_tests::topology::Topology;
 use gateway_tests::wait;
 use socket2::SockRef;
@@ -17,9 +18,10 @@ use tokio::time::{Instant, sleep};
 
 use super::settle;
 use crate::Trial;
+use crate::kernel;
 use crate::stream::Stream;
 use crate::talk::{Reading, Side, converse, in_order};
-use crate::world::{PATIENCE, Path, World, kibibytes};
+use crate::world::{PATIENCE, Path, World};
 
 /// Most bytes that a socket buffer of the gateway's may grow to in this case: what waits for a
 /// thousand readers must fit into memory.
@@ -38,15 +40,21 @@ const NOISE: u64 = 512 << 20;
 /// How long senders must have stood still.
 const STILL: Duration = Duration::from_millis(700);
 
+/// Out of so many stopped readers one never reads again.
+const LEAVER: usize = 4;
+
 /// One sender whose reader does not read.
 struct Sender {
     sent: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     seed: u64,
     reader: TcpStream,
+    /// Whether the reader leaves instead of reading on.
+    leaves: bool,
 }
 
-/// Stops readers: senders stand still, memory is bounded, then every byte arrives.
+/// Stops readers: senders stand still, memory is bounded, then every byte arrives; or the reader leaves
+/// for good, and the sender is told.
 pub(crate) async fn stopped(trial: &mut Trial) -> Result<String> {
     let net = Topology::new(2)?;
     for buffer in ["tcp_rmem", "tcp_wmem"] {
@@ -58,7 +66,7 @@ pub(crate) async fn stopped(trial: &mut Trial) -> Result<String> {
     let stopped_for = Duration::from_secs(trial.amount(1, 60));
     let mut tasks = JoinSet::new();
     let mut senders = Vec::new();
-    let before = (world.memory()?, kernel_memory()?);
+    let before = (world.memory()?, kernel::unreclaimable()?);
     for number in 0..count {
         let pair = world.pair(Path::GATEWAY[number % 4]).await?;
         small(&pair, 64 * 1024)?;
@@ -68,7 +76,8 @@ pub(crate) async fn stopped(trial: &mut Trial) -> Result<String> {
         } else {
             (pair.server, pair.client)
         };
-        senders.push(offer(&mut tasks, seed, from, to));
+        let leaves = number % LEAVER == LEAVER - 1;
+        senders.push(offer(&mut tasks, (seed, leaves), from, to));
     }
     let waiting = stand_still(&senders, stopped_for).await?;
     for sender in &senders {
@@ -78,7 +87,7 @@ pub(crate) async fn stopped(trial: &mut Trial) -> Result<String> {
             "a sender was not stopped: it sent {sent} bytes, and nobody reads"
         );
     }
-    let after = (world.memory()?, kernel_memory()?);
+    let after = (world.memory()?, kernel::unreclaimable()?);
     let grown = after.0.saturating_sub(before.0);
     ensure!(
         grown <= count as u64 * AGENT,
@@ -90,22 +99,28 @@ pub(crate) async fn stopped(trial: &mut Trial) -> Result<String> {
         "kernel memory grew by {slab} bytes while {waiting} waited"
     );
     for sender in senders {
-        sender.stop.store(true, Ordering::Relaxed);
-        tasks.spawn(async move { drain(sender).await });
+        if sender.leaves {
+            reset(sender.reader)?;
+        } else {
+            sender.stop.store(true, Ordering::Relaxed);
+            tasks.spawn(async move { drain(sender).await });
+        }
     }
     settle(&mut tasks, 0).await?;
     world.rest().await?;
     Ok(format!(
-        "{count} stopped for {stopped_for:?}, {} KiB waited for each, agent {} KiB, then all of it came",
+        "{count} stopped for {stopped_for:?}, {} KiB waited for each, agent {} KiB, then all of it came, or for {} the \
+         end",
         waiting / count as u64 / 1024,
-        grown / count as u64 / 1024
+        grown / count as u64 / 1024,
+        count / LEAVER
     ))
 }
 
-/// Sends without end until it is told to stop.
+/// Sends without end until it is told to stop, or hears that its reader is gone.
 fn offer(
     tasks: &mut JoinSet<Result<()>>,
-    seed: u64,
+    (seed, leaves): (u64, bool),
     mut from: TcpStream,
     reader: TcpStream,
 ) -> Sender {
@@ -118,15 +133,20 @@ fn offer(
         stop: Arc::clone(&stop),
         seed,
         reader,
+        leaves,
     };
     tasks.spawn(async move {
         let stream = Stream::new(seed);
         let mut block = [0; 4096];
         while !stop.load(Ordering::Relaxed) && sent.load(Ordering::Relaxed) < MOST_UNREAD {
             stream.fill(sent.load(Ordering::Relaxed), &mut block);
-            from.write_all(&block).await?;
+            match from.write_all(&block).await {
+                Err(error) if leaves && error.kind() == ErrorKind::ConnectionReset => return Ok(()),
+                written => written?,
+            }
             sent.fetch_add(block.len() as u64, Ordering::Relaxed);
         }
+        ensure!(!leaves, "nobody told the sender that its reader had left");
         from.shutdown().await?;
         // Its other direction ends when the reader leaves.
         let rest = wait::within("the other end", from.read(&mut block)).await??;
@@ -174,11 +194,6 @@ async fn drain(mut sender: Sender) -> Result<()> {
     let sent = sender.sent.load(Ordering::Relaxed);
     ensure!(got == sent, "{got} of {sent} bytes came before FIN");
     Ok(())
-}
-
-/// What the kernel holds for itself and cannot give back.
-fn kernel_memory() -> Result<u64> {
-    kibibytes(&fs::read_to_string("/proc/meminfo")?, "SUnreclaim:")
 }
 
 fn small(pair: &Pair, bytes: usize) -> Result<()> {

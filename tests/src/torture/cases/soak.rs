@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::settle;
 use crate::Trial;
+use crate::kernel::Slab;
 use crate::talk::{Ending, Reading, Side, converse, in_order};
 use crate::world::{PATIENCE, Path, World};
 
@@ -18,13 +19,14 @@ const AT_ONCE: usize = 24;
 /// Conversations that pay for what all share: threads, pipes, buffers that are kept.
 const FIRST: u64 = 300;
 
-/// Conversations of all kinds; memory, descriptors and map entries return to what they were.
+/// Conversations of all kinds; memory, descriptors, map entries and slab return to what they were.
 pub(crate) async fn soak(trial: &mut Trial) -> Result<String> {
     let mut world = World::new(trial, "").await?;
     let time = Duration::from_secs(trial.amount(20, 15 * 60));
     let mut bytes = some(trial, &world, (Duration::ZERO, FIRST)).await?.1;
     world.rest().await?;
     let before = (world.memory()?, world.descriptors()?);
+    let slab = Slab::now()?;
     let (count, more) = some(trial, &world, (time, FIRST)).await?;
     bytes += more;
     world.rest().await?;
@@ -35,13 +37,19 @@ pub(crate) async fn soak(trial: &mut Trial) -> Result<String> {
         before.1,
         after.1
     );
+    let regained = slab.regained().await?;
     Ok(format!(
-        "{count} conversations, {} MB; memory {} -> {} KiB, descriptors {} -> {}",
+        "{count} conversations, {} MB; memory {} -> {} KiB, descriptors {} -> {}, socket objects {} -> {}, slab {} -> {} \
+         KiB",
         bytes / 1_000_000,
         before.0 / 1024,
         after.0 / 1024,
         before.1,
-        after.1
+        after.1,
+        slab.objects,
+        regained.objects,
+        slab.bytes / 1024,
+        regained.bytes / 1024
     ))
 }
 
@@ -58,11 +66,11 @@ async fn some(
         let pair = world.pair(path).await?;
         let (client, server) = (any(trial), any(trial));
         bytes += client.sends + server.sends;
-        settle(&mut tasks, AT_ONCE).await?;
+        world.explain(settle(&mut tasks, AT_ONCE).await)?;
         tasks.spawn(one(pair, client, server));
         count += 1;
     }
-    settle(&mut tasks, 0).await?;
+    world.explain(settle(&mut tasks, 0).await)?;
     Ok((count, bytes))
 }
 
