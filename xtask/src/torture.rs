@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use anyhow::{Result, ensure};
 
 use crate::command::{cargo, is_root, run as run_command, target};
-use crate::ebpf;
+use crate::{ebpf, packages};
 
 /// Options of `cargo xtask torture`: those of the torture itself.
 #[derive(clap::Args)]
@@ -19,12 +19,14 @@ pub(crate) struct Options {
 
 /// Builds and runs the torture.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    ensure!(
-        is_root(),
-        "torture makes network namespaces: run it as root"
-    );
-    if let Err(error) = ebpf::build() {
-        eprintln!("without the kernel half, engines other than copy will fail: {error:#}");
+    let asks = |flag: &str| options.arguments.iter().any(|argument| argument == flag);
+    let only_asked = asks("--help") || asks("-h") || asks("--list");
+    if !only_asked {
+        ensure!(
+            is_root(),
+            "torture makes network namespaces: run it as root"
+        );
+        prepare();
     }
     run_command(&mut cargo([
         "build",
@@ -35,4 +37,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ]))?;
     let mut torture = std::process::Command::new(target().join("debug/culvert-torture"));
     run_command(torture.args(&options.arguments))
+}
+
+/// What is missing fails the cases that need it, and no others.
+fn prepare() {
+    if let Err(error) = packages::ensure(packages::TESTS) {
+        eprintln!("cases that need these will fail: {error:#}");
+    }
+    if let Err(error) = ebpf::build() {
+        eprintln!("without the kernel half, engines other than copy will fail: {error:#}");
+    }
 }
