@@ -71,19 +71,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     // One after the other: together they would share features of their dependencies, and what is
     // compared is what is released.
-    for (package, binary) in [
-        ("gateway-agent", "culvert"),
-        ("gateway-tests", "culvert-compare"),
-    ] {
-        run_command(&mut cargo([
-            "build",
-            "--release",
-            "--package",
-            package,
-            "--bin",
-            binary,
-        ]))?;
+    if !only_asked {
+        build("gateway-agent", "culvert")?;
     }
+    build("gateway-tests", "culvert-compare")?;
     let mut compare = Command::new(target().join("release/culvert-compare"));
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::split_paths(&path).chain([envoy_home().join("bin")]);
@@ -96,6 +87,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         compare.arg("--output").arg(target().join("bench"));
     }
     run_command(compare.args(&options.options))
+}
+
+fn build(package: &str, binary: &str) -> Result<()> {
+    let mut build = cargo(["build", "--release", "--package", package, "--bin", binary]);
+    run_command(&mut build)
 }
 
 /// A peer that cannot be installed is a row of the report that says so, and no reason to stop.

@@ -13,7 +13,7 @@ use crate::target::Target;
 
 /// culvert beside plain routing and other gateways, in network namespaces; needs root.
 #[derive(Parser)]
-#[command(name = "culvert-compare")]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 pub(crate) struct Arguments {
     /// Three cases only, short slices: within 6 minutes
     #[arg(long)]

@@ -25,17 +25,17 @@ use cases::{CASES, Case};
 #[derive(Parser)]
 #[command(name = "cargo xtask torture", bin_name = "cargo xtask torture")]
 struct Arguments {
-    /// Only this engine; may be given several times
-    #[arg(long)]
+    /// Only these engines, such as copy,sockmap
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     engine: Vec<String>,
-    /// Only this case; may be given several times
-    #[arg(long)]
+    /// Only these cases, such as ends,resets
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     case: Vec<String>,
     /// The short form, within ten minutes; the long one takes an hour
     #[arg(long)]
     quick: bool,
     /// What all choices come from; the same seed makes the same choices [default: by chance]
-    #[arg(long)]
+    #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
     /// Say what cases there are
     #[arg(long)]
