@@ -5,6 +5,7 @@
 //! gateway, so that destinations the gateway only steers are reachable. Addresses are the same in
 //! every topology, because every topology has namespaces of its own.
 
+use core::ops::Range;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Result;
@@ -41,6 +42,20 @@ impl Family {
     }
 }
 
+/// One of the two connections that the gateway joins, by who is at its other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leg {
+    /// The client.
+    Client,
+    /// The server.
+    Server,
+}
+
+impl Leg {
+    /// Both, for tests that loop over them.
+    pub const BOTH: [Self; 2] = [Self::Client, Self::Server];
+}
+
 /// A client, a gateway and servers, each in a namespace of its own.
 #[derive(Debug)]
 pub struct Topology {
@@ -57,20 +72,38 @@ impl Topology {
     pub fn new(servers: u8) -> Result<Self> {
         let (gateway, client) = ends()?;
         join_client(&gateway, &client)?;
-        Self::with_servers(gateway, client, servers)
+        Self::with_servers(gateway, client, 0..servers)
     }
 
-    /// The same with a wire of bad weather between client and gateway.
-    pub fn in_weather(servers: u8, weather: Weather, seed: u64) -> Result<(Self, Wire)> {
+    /// The same with a wire of bad weather in the place of one link: the client's, or the first
+    /// server's.
+    pub fn in_weather(servers: u8, leg: Leg, weather: Weather, seed: u64) -> Result<(Self, Wire)> {
         let (gateway, client) = ends()?;
-        let (here, there) = client_link();
-        let wire = Wire::join((&gateway, &here), (&client, &there), weather, seed)?;
-        route_client(&client)?;
-        Ok((Self::with_servers(gateway, client, servers)?, wire))
+        let wire = |here: &End, other: &Namespace, there: &End| {
+            Wire::join((&gateway, here), (other, there), weather, seed)
+        };
+        let (first, wire) = match leg {
+            Leg::Client => {
+                let (here, there) = client_link();
+                let wire = wire(&here, &client, &there)?;
+                route_client(&client)?;
+                (join_server(&gateway, 0)?, wire)
+            }
+            Leg::Server => {
+                join_client(&gateway, &client)?;
+                let first = Namespace::new("server 0")?;
+                let (here, there) = server_link(0);
+                let wire = wire(&here, &first, &there)?;
+                (first, wire)
+            }
+        };
+        let mut net = Self::with_servers(gateway, client, 1..servers)?;
+        net.servers.insert(0, first);
+        Ok((net, wire))
     }
 
-    fn with_servers(gateway: Namespace, client: Namespace, servers: u8) -> Result<Self> {
-        let servers = (0..servers)
+    fn with_servers(gateway: Namespace, client: Namespace, servers: Range<u8>) -> Result<Self> {
+        let servers = servers
             .map(|n| join_server(&gateway, n))
             .collect::<Result<_>>()?;
         Ok(Self {
@@ -176,8 +209,8 @@ fn join_client(gateway_space: &Namespace, client_space: &Namespace) -> Result<()
     route_client(client_space)
 }
 
-fn join_server(gateway_space: &Namespace, n: u8) -> Result<Namespace> {
-    let space = Namespace::new(&format!("server {n}"))?;
+/// Both ends of the link between gateway and a server.
+fn server_link(n: u8) -> (End, End) {
     let addresses = |host| {
         Family::BOTH
             .map(|family| (on_server_link(family, n, host), family.link_prefix()))
@@ -193,6 +226,12 @@ fn join_server(gateway_space: &Namespace, n: u8) -> Result<Namespace> {
         index: FIRST_DEVICE,
         addresses: addresses(2),
     };
+    (here, there)
+}
+
+fn join_server(gateway_space: &Namespace, n: u8) -> Result<Namespace> {
+    let space = Namespace::new(&format!("server {n}"))?;
+    let (here, there) = server_link(n);
     gateway_space.link(&here, &space, &there)?;
     Ok(space)
 }

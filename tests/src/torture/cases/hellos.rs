@@ -72,7 +72,7 @@ fn whole(trial: &mut Trial, family: Family) -> Vec<Vec<Vec<u8>>> {
     for size in [1, 2, 3, 5, 16, 100, 255, 1000] {
         all.push(vec![plain.clone().post_quantum().in_records(size)]);
     }
-    for length in [511, 512, 4096, 16_383, 16_384, 16_385, 40_000, 60_000] {
+    for length in [511, 512, 4096, 16_383, 16_384, 16_385, 40_000, 65_536] {
         all.push(vec![plain.clone().padded(length).bytes()]);
         let size = trial.chance.usize(200..16_384);
         all.push(vec![plain.clone().padded(length).in_records(size)]);
@@ -261,6 +261,11 @@ fn oddities(name: &str) -> Vec<(&'static str, Vec<u8>, Fate)> {
             "Postgres",
             raw(b"\0\0\0\x08\x04\xd2\x16\x2f"),
             Fate::Dropped,
+        ),
+        (
+            "a byte more than hellos may have",
+            plain().padded(65_537).bytes(),
+            DECODE_ERROR,
         ),
         ("nothing", Vec::new(), Fate::Dropped),
         ("half a hello", plain().bytes()[..60].to_vec(), Fate::Dropped),

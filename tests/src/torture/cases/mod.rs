@@ -66,17 +66,17 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "weather",
-        about: "loss, reordering, duplicates, congestion marks and delay between client and gateway",
+        about: "loss, reordering, duplicates, congestion marks and delay, on either side",
         run: |trial| Box::pin(paths::weather(trial)),
     },
     Case {
         name: "small-path",
-        about: "a path that drops large packets without a word",
+        about: "a path, on either side, that drops large packets without a word",
         run: |trial| Box::pin(paths::small(trial)),
     },
     Case {
         name: "vanished",
-        about: "clients that are gone from one moment to the next, resting and in full flow",
+        about: "clients and servers that are gone from one moment to the next, resting or in full flow",
         run: |trial| Box::pin(paths::vanished(trial)),
     },
     Case {

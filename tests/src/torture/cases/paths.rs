@@ -1,4 +1,4 @@
-//! Bad paths between client and gateway: weather, small packets only, and no path at all.
+//! Bad paths on either side of the gateway: weather, small packets only, and no path at all.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use gateway_tests::peers::pair::Pair;
 use gateway_tests::peers::{End, read_to_end};
-use gateway_tests::topology::Topology;
+use gateway_tests::topology::{Leg, Topology};
 use gateway_tests::wait;
 use gateway_tests::wire::{Weather, Wire};
 use tokio::io::AsyncWriteExt as _;
@@ -50,11 +50,19 @@ pub(crate) async fn weather(trial: &mut Trial) -> Result<String> {
     ];
     let count = trial.amount(8, 120);
     let mut all = [0; 5];
-    for weather in weathers {
-        let (mut world, wire) = outside(trial, weather).await?;
+    let trials = weathers.iter().flat_map(|weather| {
+        // In the short form each weather is on one side, and in the long one on either.
+        let one = trial.chance.usize(..2);
+        let legs = trial.amount(&Leg::BOTH[one..=one], &Leg::BOTH);
+        legs.iter().map(move |leg| (*weather, *leg))
+    });
+    let trials: Vec<(Weather, Leg)> = trials.collect();
+    for (weather, leg) in &trials {
+        let (mut world, wire) = outside(trial, *leg, *weather).await?;
         let talked = talks(trial, &world, (count, 400_000)).await;
-        talked.with_context(|| format!("{weather:?}"))?;
-        world.rest().await.with_context(|| format!("{weather:?}"))?;
+        talked.with_context(|| format!("{leg:?}: {weather:?}"))?;
+        let rested = world.rest().await;
+        rested.with_context(|| format!("{leg:?}: {weather:?}"))?;
         let tally = wire.tally();
         let counts = [
             &tally.frames,
@@ -72,13 +80,13 @@ pub(crate) async fn weather(trial: &mut Trial) -> Result<String> {
     ensure!(happened, "the weather was fine: {all:?}");
     Ok(format!(
         "{} conversations, {frames} frames: {lost} lost, {doubled} doubled, {late} late, {marked} marked",
-        weathers.len() * count
+        trials.len() * count
     ))
 }
 
-async fn outside(trial: &mut Trial, weather: Weather) -> Result<(World, Wire)> {
-    let (net, wire) = Topology::in_weather(2, weather, trial.draw())?;
-    for space in [&net.gateway, &net.client] {
+async fn outside(trial: &mut Trial, leg: Leg, weather: Weather) -> Result<(World, Wire)> {
+    let (net, wire) = Topology::in_weather(2, leg, weather, trial.draw())?;
+    for space in [&net.gateway, &net.client, &net.servers[0]] {
         // Else no TCP finds out that large packets are dropped.
         space.sysctl("ipv4/tcp_mtu_probing", "1")?;
         // Else none asks to be told of congestion.
@@ -118,49 +126,69 @@ pub(crate) async fn small(trial: &mut Trial) -> Result<String> {
         largest: Some(1280),
         ..Weather::delay(MILLISECOND)
     };
-    let (mut world, wire) = outside(trial, weather).await?;
     let count = trial.amount(8, 200);
-    talks(trial, &world, (count, 300_000)).await?;
-    world.rest().await?;
-    let large = wire.tally().large.load(Ordering::Relaxed);
-    ensure!(large > 0, "no packet was too large");
-    Ok(format!("{count} conversations, {large} packets too large"))
+    let mut large = 0;
+    for leg in Leg::BOTH {
+        let (mut world, wire) = outside(trial, leg, weather).await?;
+        let talked = talks(trial, &world, (count, 300_000)).await;
+        talked.with_context(|| format!("{leg:?}"))?;
+        world.rest().await.with_context(|| format!("{leg:?}"))?;
+        let dropped = wire.tally().large.load(Ordering::Relaxed);
+        ensure!(dropped > 0, "{leg:?}: no packet was too large");
+        large += dropped;
+    }
+    Ok(format!(
+        "{} conversations, {large} packets too large",
+        count * Leg::BOTH.len()
+    ))
 }
 
-/// Clients vanish: the server is told by a reset, and nothing is left in the gateway.
+/// Clients or servers vanish: the other side is told by a reset, and nothing is left in the gateway.
 pub(crate) async fn vanished(trial: &mut Trial) -> Result<String> {
-    let rounds = trial.amount(1, 10);
     let mut told = 0;
-    for _ in 0..rounds {
-        let (mut world, wire) = outside(trial, Weather::default()).await?;
-        // Retransmissions give up after seconds and not after a quarter of an hour.
-        world.net.gateway.sysctl("ipv4/tcp_retries2", "4")?;
-        let mut servers = JoinSet::new();
-        let mut clients = Vec::new();
-        for number in 0..16 {
-            let mut pair = world.pair(Path::GATEWAY[number % 4]).await?;
-            pair.check().await?;
-            let Pair { client, mut server } = pair;
-            let seed = trial.draw();
-            clients.push(client);
-            servers.spawn(async move {
-                // Half of them rest; the others have bytes on their way.
-                if number % 8 < 4 {
-                    let bytes = Stream::new(seed).bytes(0, 100_000);
-                    server.write_all(&bytes).await?;
-                }
-                let mut rest = Vec::new();
-                let end = read_to_end(&mut server, &mut rest);
-                let end = wait::within("the end", end).await??;
-                ensure!(end == End::Reset, "a vanished client ended by {end:?}");
-                Ok(())
-            });
+    for _ in 0..trial.amount(1, 10) {
+        for leg in Leg::BOTH {
+            let vanished = vanish(trial, leg).await;
+            told += vanished.with_context(|| format!("{leg:?}"))?;
         }
-        wire.cut(true);
-        told += servers.len();
-        settle(&mut servers, 0).await?;
-        world.rest().await?;
-        drop(clients);
     }
-    Ok(format!("{told} servers told of clients that were gone"))
+    Ok(format!("{told} told that the other side was gone"))
+}
+
+/// Connections whose other side is gone from one moment to the next.
+async fn vanish(trial: &mut Trial, leg: Leg) -> Result<usize> {
+    let (mut world, wire) = outside(trial, leg, Weather::default()).await?;
+    // Retransmissions give up after seconds and not after a quarter of an hour.
+    world.net.gateway.sysctl("ipv4/tcp_retries2", "4")?;
+    let mut left = JoinSet::new();
+    let mut gone = Vec::new();
+    for number in 0..16 {
+        let mut pair = world.pair(Path::GATEWAY[number % 4]).await?;
+        pair.check().await?;
+        let Pair { client, server } = pair;
+        let (goes, mut stays) = match leg {
+            Leg::Client => (client, server),
+            Leg::Server => (server, client),
+        };
+        let seed = trial.draw();
+        gone.push(goes);
+        left.spawn(async move {
+            // Half of them rest; the others have bytes on their way.
+            if number % 8 < 4 {
+                let bytes = Stream::new(seed).bytes(0, 100_000);
+                stays.write_all(&bytes).await?;
+            }
+            let mut rest = Vec::new();
+            let end = read_to_end(&mut stays, &mut rest);
+            let end = wait::within("the end", end).await??;
+            ensure!(end == End::Reset, "who vanished ended by {end:?}");
+            Ok(())
+        });
+    }
+    wire.cut(true);
+    let told = left.len();
+    settle(&mut left, 0).await?;
+    world.rest().await?;
+    drop(gone);
+    Ok(told)
 }
