@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::command::{cargo, run as run_command};
-use crate::{fuzz, lint, packages, setup, test, verify};
+use crate::{fuzz, lint, packages, setup, test, torture, verify};
 
 /// Enough for the corpus in the tree and some tens of thousands of fresh inputs per target.
 const FUZZ_SECONDS: u32 = 15;
@@ -18,6 +18,7 @@ pub(crate) fn run() -> Result<()> {
         filter: None,
     })?;
     verify::run(&verify::Options::default())?;
+    torture::run(&torture::Options::quick())?;
     fuzz::run(&fuzz::Options {
         seconds: FUZZ_SECONDS,
         target: None,

@@ -12,9 +12,23 @@ use crate::{ebpf, packages};
 /// Options of `cargo xtask torture`: those of the torture itself.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// `--engine E`, `--case C`, `--quick`, `--seed N`, `--list`; `--help` tells each
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    /// Options of the torture, such as --quick, --engine copy, --case ends,resets, --seed 7:
+    /// `cargo xtask torture --help` shows them all
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "OPTION"
+    )]
     arguments: Vec<OsString>,
+}
+
+impl Options {
+    /// Those of the short form.
+    pub(crate) fn quick() -> Self {
+        Self {
+            arguments: vec!["--quick".into()],
+        }
+    }
 }
 
 /// Builds and runs the torture.

@@ -15,7 +15,7 @@ use crate::target::Target;
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 pub(crate) struct Arguments {
-    /// Three cases only, short slices: within 6 minutes
+    /// Three cases only, short slices: within 6 minutes once built
     #[arg(long)]
     quick: bool,
     /// Only these targets, such as culvert-copy,haproxy; routing always runs

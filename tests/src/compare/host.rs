@@ -80,6 +80,20 @@ impl Machine {
             self.kernel
         )
     }
+
+    /// What of its settings moves the figures, for people.
+    pub(crate) fn settings(&self) -> String {
+        format!(
+            "Clock {}, governor {}, congestion control {}, tcp_rmem {}, tcp_wmem {}; load before: {}, {:.2} processors busy.",
+            self.clock_source,
+            self.governor.as_deref().unwrap_or("unknown"),
+            self.congestion_control,
+            self.tcp_rmem,
+            self.tcp_wmem,
+            self.load_average,
+            self.busy_before
+        )
+    }
 }
 
 /// Seconds that all processors together have worked so far, for whomever.

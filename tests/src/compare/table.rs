@@ -14,6 +14,7 @@ pub(crate) fn render(report: &Report) -> String {
         text.push('\n');
     };
     line(&mut text, &report.machine.line());
+    line(&mut text, &report.machine.settings());
     line(&mut text, "");
     line(
         &mut text,

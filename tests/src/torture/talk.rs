@@ -129,7 +129,7 @@ pub(crate) async fn converse(
 ) -> Result<[View; 2]> {
     let progress = [Progress::default(), Progress::default()];
     let [at_client, at_server] = &progress;
-    let both = async {
+    let mut both = Box::pin(async {
         tokio::try_join!(
             async {
                 let played = play(pair.client, client, server, at_client).await;
@@ -140,8 +140,10 @@ pub(crate) async fn converse(
                 played.context("upstream (to the server)")
             },
         )
-    };
-    let Ok(views) = timeout(patience, both).await else {
+    });
+    let Ok(views) = timeout(patience, &mut both).await else {
+        // The sockets stay as they are for whoever looks at the agent now.
+        core::mem::forget(both);
         let way = |from: &Progress, to: &Progress, side: &Side| {
             let (sent, got) = (from.sent.load(Relaxed), to.got.load(Relaxed));
             match (sent, got) {

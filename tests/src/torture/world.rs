@@ -159,11 +159,14 @@ impl World {
         Ok(())
     }
 
-    /// Adds to a failure what the agent says of its open connections.
+    /// Adds to a failure what the agent says of its open connections, and the kernel half of theirs.
     pub(crate) fn explain<T>(&self, outcome: Result<T>) -> Result<T> {
-        outcome.map_err(|error| match self.agent.expect(&["connections"]) {
-            Ok(open) => error.context(format!("\n{open}")),
-            Err(_gone) => error,
+        outcome.map_err(|error| {
+            let mut said = self.agent.expect(&["connections"]).unwrap_or_default();
+            for map in MAPS.iter().filter(|_| self.has_maps()) {
+                said += &self.agent.maps(&self.bpffs, &[map]).unwrap_or_default();
+            }
+            error.context(format!("\n{said}"))
         })
     }
 
