@@ -570,6 +570,8 @@ impl<'a> Way<'a> {
         }
         #[cfg(feature = "faults")]
         if faults::loses_fin() {
+            // For good: the next turn would make up for it.
+            self.passed_on = true;
             return Ok(Some(Need::Nothing));
         }
         tcp::finish_writing(self.to).map_err(Failure::Write)?;
