@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use gateway_tests::peers::pair::Pair;
 use gateway_tests::peers::{acknowledged, reset};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -311,4 +311,19 @@ pub(crate) fn in_order(client: &Side, server: &Side) -> [View; 2] {
         got: other.sends,
         end: Seen::Fin,
     })
+}
+
+/// Has both sides do what they do, which ends in order.
+pub(crate) async fn converse_in_order(
+    pair: Pair,
+    (client, server): (Side, Side),
+    patience: Duration,
+) -> Result<()> {
+    let views = converse(pair, (&client, &server), patience).await;
+    let views = views.with_context(|| format!("{client:?}, {server:?}"))?;
+    ensure!(
+        views == in_order(&client, &server),
+        "{views:?}: {client:?}, {server:?}"
+    );
+    Ok(())
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::settle;
 use crate::Trial;
 use crate::stream::Stream;
-use crate::talk::{Ending, Side, converse, in_order};
+use crate::talk::{Ending, Side, converse_in_order};
 use crate::world::{PATIENCE, Path, World, echo_name};
 
 /// Both sides speak at once and in small pieces, so that bytes arrive at any moment of the take-over.
@@ -35,15 +35,7 @@ pub(crate) async fn insertion(trial: &mut Trial) -> Result<String> {
             server = server.ends(Ending::FinLast);
         }
         settle(&mut tasks, 6).await?;
-        tasks.spawn(async move {
-            let views = converse(pair, (&client, &server), PATIENCE).await;
-            let views = views.with_context(|| format!("{client:?}, {server:?}"))?;
-            ensure!(
-                views == in_order(&client, &server),
-                "{views:?}: {client:?}, {server:?}"
-            );
-            Ok(())
-        });
+        tasks.spawn(converse_in_order(pair, (client, server), PATIENCE));
     }
     settle(&mut tasks, 0).await?;
     world.rest().await?;
