@@ -234,11 +234,11 @@ async fn a_reader_that_stops_and_goes_gets_every_byte() -> Result<()> {
 /// How long the reader stops each time: until its socket and the gateway's are full.
 const STOP: Duration = Duration::from_millis(20);
 
-/// The part of the bytes outside of the reader's stops that must have been redirected: where this test has
-/// the host to itself, and where others want its processors at the same time. An engine that does not find
-/// back to redirecting stays far below both.
+/// The part of the bytes outside of the reader's stops that must have been redirected, of the full size; and of
+/// the usual one, of which the first stops are a larger part, when send buffers are still to grow. An engine
+/// that does not find back to redirecting stays far below both.
 const SHARE: f64 = 0.9;
-const SHARE_IN_COMPANY: f64 = 0.6;
+const SHARE_OF_LESS: f64 = 0.8;
 
 async fn stop_and_go(family: Family, length: u64, stops: u64) -> Result<()> {
     let scene = Scene::new("sockmap", family, "").await?;
@@ -282,7 +282,7 @@ async fn stop_and_go(family: Family, length: u64, stops: u64) -> Result<()> {
     let share = going.share();
     println!("{family:?}: {share:.3} redirected outside of stops: {going:?} of {all:?}");
     ensure!(
-        share >= sizes(SHARE_IN_COMPANY, SHARE),
+        share >= sizes(SHARE_OF_LESS, SHARE),
         "{share}: {going:?} of {all:?}"
     );
     Ok(())
