@@ -12,6 +12,10 @@
 //! bytes as have arrived.
 
 use core::sync::atomic::{AtomicU64, Ordering};
+mod end;
+mod forward;
+mod look;
+
 use std::io;
 use std::sync::Arc;
 
@@ -25,7 +29,7 @@ use super::super::copy::buffers::{Buffer, Size};
 use super::super::faults;
 use super::buffers::Buffers;
 use super::kernel::Splice;
-use crate::sys::tcp::{self, State};
+use crate::sys::tcp;
 
 /// One direction of a connection.
 #[derive(Debug)]
@@ -329,80 +333,6 @@ impl<'a> Way<'a> {
         Ok(None)
     }
 
-    /// Forwards what the kernel passed, and takes it once nothing is left to be forwarded: what is not
-    /// taken keeps the sender's window shut, so that it cannot stay ahead for good.
-    fn relay(&mut self) -> Step {
-        let mut buffer = Buffer::take(Size::LARGEST);
-        let ahead = self.ahead();
-        let peek = || match tcp::peek(self.from, buffer.bytes())? {
-            read if read > 0 && read <= ahead => Err(io::ErrorKind::WouldBlock.into()),
-            read => Ok(read),
-        };
-        let read = match self.from.try_io(Interest::READABLE, peek) {
-            Ok(0) => return self.ended(),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.dry(),
-            Err(error) => return Err(Failure::Read(error)),
-        };
-        if let Some(joined) = &mut self.joined {
-            joined.buffers.narrow(self.from).map_err(Failure::Read)?;
-        }
-        // From the first passed byte to the last forwarded one the kernel redirects nothing: what is
-        // redirected now came before what was read now.
-        if self.backlog().map_err(Failure::Kernel)? > 0 {
-            return Ok(Some(Need::Drain));
-        }
-        if let Some(joined) = &mut self.joined {
-            joined.buffers.lower(self.to).map_err(Failure::Write)?;
-        }
-        if !has_room(self.to).map_err(Failure::Write)? {
-            return self.blocked();
-        }
-        #[cfg(feature = "faults")]
-        faults::spoil(buffer.bytes().get_mut(ahead..read).unwrap_or_default());
-        let written = self.write(buffer.bytes().get(ahead..read).unwrap_or_default())?;
-        let ahead = ahead + written;
-        if let Some(joined) = &mut self.joined {
-            joined.ahead = ahead;
-        }
-        self.tell()?;
-        if ahead < read {
-            return self.blocked();
-        }
-        self.take(&mut buffer)?;
-        Ok(None)
-    }
-
-    /// Bytes that are forwarded and not taken yet.
-    fn ahead(&self) -> usize {
-        self.joined.as_ref().map_or(0, |joined| joined.ahead)
-    }
-
-    /// Takes what is forwarded, if the kernel has passed no more than that or the buffer is full; whether
-    /// it did.
-    fn take(&mut self, buffer: &mut Buffer) -> Result<bool, Failure> {
-        let ahead = self.ahead();
-        let last = !self.owes().map_err(Failure::Kernel)?;
-        let Some(seen) = buffer.bytes().get_mut(..ahead) else {
-            return Ok(false);
-        };
-        if ahead == 0 || !(last || ahead == Size::LARGEST.bytes()) {
-            return Ok(false);
-        }
-        if last {
-            self.restore()?;
-        }
-        tcp::take(self.from, seen).map_err(Failure::Read)?;
-        self.read += ahead as u64;
-        if let Some(joined) = &mut self.joined {
-            joined.ahead = 0;
-            if last {
-                joined.buffers.open(self.from).map_err(Failure::Read)?;
-            }
-        }
-        Ok(true)
-    }
-
     /// Writes until the receiver's socket takes no more; how much it took.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         let mut written = 0;
@@ -418,165 +348,6 @@ impl<'a> Way<'a> {
             }
         }
         Ok(written)
-    }
-
-    /// Nothing can be read: tells the kernel what was forwarded, so that it may redirect again.
-    fn dry(&mut self) -> Step {
-        self.whole = true;
-        self.size = Size::default();
-        self.tell()?;
-        if self.ahead() > 0 && self.take(&mut Buffer::take(Size::LARGEST))? {
-            return Ok(None);
-        }
-        if self.closed {
-            return self.ended();
-        }
-        Ok(Some(Need::Read))
-    }
-
-    /// Both sockets get their whole buffers back, now that nothing is left to be relayed.
-    fn restore(&mut self) -> Result<(), Failure> {
-        let (from, to) = (self.from, self.to);
-        let Some(joined) = &mut self.joined else {
-            return Ok(());
-        };
-        let given = || Ok(tcp::given(to)?.0);
-        let restored = joined.buffers.restore(from, to, given);
-        restored.map_err(Failure::Write)
-    }
-
-    /// Bytes that were redirected and that the receiver's socket has taken, as a count that wraps.
-    pub(super) fn taken(&self) -> io::Result<u32> {
-        let Some(joined) = &self.joined else {
-            return Ok(0);
-        };
-        let redirected = joined.kernel.stream(self.direction)?.redirected;
-        let taken = redirected.saturating_sub(self.backlog()?);
-        #[expect(clippy::cast_possible_truncation, reason = "the count wraps")]
-        Ok(taken as u32)
-    }
-
-    /// Bytes that queue in the kernel behind those redirected to the sender, which has taken `taken`;
-    /// and the budget.
-    pub(super) fn hidden(&self, taken: u32) -> io::Result<(u64, u64)> {
-        let Some(joined) = &self.joined else {
-            return Ok((0, 0));
-        };
-        let stream = joined.kernel.stream(self.direction)?;
-        let budget = u64::from(joined.kernel.budget(self.direction));
-        let still = taken.wrapping_sub(stream.mark).cast_signed() < 0;
-        Ok((if still { stream.hidden } else { 0 }, budget))
-    }
-
-    /// Takes up that what was hidden comes to light, and is charged to the sender's socket from then on;
-    /// whether all of it is.
-    pub(super) fn unhide(&mut self) -> Result<bool, Failure> {
-        let Some(joined) = &mut self.joined else {
-            return Ok(true);
-        };
-        if self.need == Need::Write {
-            let made = joined.buffers.make_room(self.from, true);
-            made.map_err(Failure::Read)?;
-        }
-        let stream = joined.kernel.stream(self.direction);
-        let stream = stream.map_err(Failure::Kernel)?;
-        let owed = stream.passed.wrapping_sub(joined.forwarded);
-        let waiting = owed.saturating_sub(self.held.len() as u64);
-        let charged = tcp::charged(self.from).map_err(Failure::Read)?;
-        Ok(u64::from(charged) >= waiting)
-    }
-
-    /// Asks for a look at the windows after some bytes.
-    pub(super) fn ask_for_review(&self) -> io::Result<()> {
-        self.joined.as_ref().map_or(Ok(()), |joined| {
-            let bytes = joined.buffers.next_review();
-            joined.kernel.review(self.direction, bytes)
-        })
-    }
-
-    /// Shuts the sender's window, or opens it again if it was shut.
-    pub(super) fn shut(&mut self, shut: bool) -> Result<(), Failure> {
-        let Some(joined) = &mut self.joined else {
-            return Ok(());
-        };
-        let set = joined.buffers.shut(self.from, shut);
-        set.map_err(Failure::Read)
-    }
-
-    /// Looks whether the sender's window should be wider.
-    pub(super) fn review(&mut self) -> Result<(), Failure> {
-        let waiting = self.backlog().map_err(Failure::Kernel)?;
-        let Some(joined) = &mut self.joined else {
-            return Ok(());
-        };
-        let (kernel, direction) = (&joined.kernel, self.direction);
-        let stream = kernel.stream(direction).map_err(Failure::Kernel)?;
-        kernel.looked(direction, stream.backlog, waiting);
-        let before = joined.buffers.next_review();
-        let reviewed = joined.buffers.review(self.from, stream.redirected);
-        reviewed.map_err(Failure::Read)?;
-        let next = joined.buffers.next_review();
-        if next != before {
-            let asked = kernel.review(direction, next);
-            asked.map_err(Failure::Kernel)?;
-        }
-        Ok(())
-    }
-
-    fn tell(&mut self) -> Result<(), Failure> {
-        let Some(joined) = &mut self.joined else {
-            return Ok(());
-        };
-        if joined.told != joined.forwarded {
-            let (direction, bytes) = (self.direction, joined.forwarded);
-            let said = joined.kernel.forwarded(direction, bytes);
-            said.map_err(Failure::Kernel)?;
-            joined.told = joined.forwarded;
-        }
-        Ok(())
-    }
-
-    /// The sender is done, or so a read says: passes that on once all it sent is with the receiver.
-    fn ended(&mut self) -> Step {
-        self.tell()?;
-        let Some(joined) = &self.joined else {
-            return self.pass_on();
-        };
-        let given = self.given(joined).map_err(Failure::Write)?;
-        let info = tcp::info(self.from).map_err(Failure::Read)?;
-        let arrived = info.received.saturating_sub(joined.read_before);
-        let proven = match info.state {
-            // A FIN counts as a byte that arrived.
-            State::Finished if !self.aborted => given + 1 == arrived,
-            // After RST it is not known whether a FIN was counted.
-            State::Finished => {
-                let stream = joined.kernel.stream(self.direction);
-                let stream = stream.map_err(Failure::Kernel)?;
-                stream.passed <= joined.forwarded && given >= stream.redirected + stream.passed
-            }
-            // A read that found nothing, of a stream that goes on: look again.
-            State::Established | State::Other => return Ok(Some(Need::Drain)),
-        };
-        self.closed = true;
-        if proven {
-            return self.pass_on();
-        }
-        Ok(Some(Need::Drain))
-    }
-
-    fn pass_on(&mut self) -> Step {
-        if self.aborted {
-            return Err(Failure::Read(io::ErrorKind::ConnectionReset.into()));
-        }
-        #[cfg(feature = "faults")]
-        if faults::loses_fin() {
-            // For good: the next turn would make up for it.
-            self.passed_on = true;
-            return Ok(Some(Need::Nothing));
-        }
-        tcp::finish_writing(self.to).map_err(Failure::Write)?;
-        self.passed_on = true;
-        Ok(Some(Need::Nothing))
     }
 }
 
