@@ -10,3 +10,4 @@ pub mod inherit;
 pub mod netns;
 pub mod tcp;
 pub mod timer;
+pub mod watch;
