@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::close::CloseReason;
+use super::ja4::Ja4;
 use super::registry::Streams;
 use super::splice::fallback::Fallback;
 use crate::control::routes::MatchKind;
@@ -121,7 +122,7 @@ pub struct HelloFacts {
     /// Whether a post-quantum key share or group is offered.
     pub post_quantum: bool,
     /// JA4 fingerprint.
-    pub ja4: String,
+    pub ja4: Ja4,
     /// Bytes on the wire, record headers included.
     pub bytes: u32,
     /// TLS records that carried it.

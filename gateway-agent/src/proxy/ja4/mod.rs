@@ -6,7 +6,7 @@
 //! It is a label for people and their log tools. Nothing here decides by it: a client chooses what
 //! it looks like.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use gateway_common::wire::ClientHello;
 use sha2::{Digest as _, Sha256};
@@ -15,8 +15,35 @@ const SERVER_NAME: u16 = 0;
 const SIGNATURE_ALGORITHMS: u16 = 13;
 const ALPN: u16 = 16;
 
+/// A fingerprint, in place: every open connection has one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Ja4([u8; 36]);
+
+impl From<&str> for Ja4 {
+    /// Takes the ASCII characters of a fingerprint, which are as many as there is room for.
+    fn from(text: &str) -> Self {
+        let mut fingerprint = [b'0'; 36];
+        for (place, byte) in fingerprint.iter_mut().zip(text.bytes()) {
+            *place = byte;
+        }
+        Self(fingerprint)
+    }
+}
+
+impl fmt::Display for Ja4 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(str::from_utf8(&self.0).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Ja4 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// The fingerprint of a hello over TCP, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`.
-pub fn fingerprint(hello: &ClientHello<'_>) -> String {
+pub fn fingerprint(hello: &ClientHello<'_>) -> Ja4 {
     let mut suites: Vec<u16> = without_grease(hello.cipher_suites()).collect();
     let mut extensions: Vec<u16> = without_grease(hello.extensions().map(|e| e.kind)).collect();
     let name = if extensions.contains(&SERVER_NAME) {
@@ -44,7 +71,7 @@ pub fn fingerprint(hello: &ClientHello<'_>) -> String {
     }
     fingerprint.push('_');
     fingerprint.push_str(&hash(&listed));
-    fingerprint
+    fingerprint.as_str().into()
 }
 
 /// The highest version offered.

@@ -57,7 +57,7 @@ fn of(suites: &[u16], extensions: &[u8]) -> String {
     let message = [&[1, 0][..], &list(&body)].concat();
     let wire = [&[22, 3, 1][..], &list(&message)].concat();
     match HelloReader::new(MAX_HELLO).advance(&wire, &mut []) {
-        Ok(Progress::Complete(hello)) => fingerprint(&hello),
+        Ok(Progress::Complete(hello)) => fingerprint(&hello).to_string(),
         other => panic!("{other:?}"),
     }
 }
