@@ -18,6 +18,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -178,7 +179,7 @@ struct Flow {
     client: TcpStream,
     upstream: TcpStream,
     given_before: u64,
-    joined: Joined,
+    joined: Arc<Joined>,
     _accepted: TcpStream,
     _server: TcpStream,
 }

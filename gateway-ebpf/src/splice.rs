@@ -21,7 +21,7 @@ use aya_ebpf::{
     },
     programs::SkBuffContext,
 };
-use gateway_common::abi::splice::{Forwarded, SpliceCount, Stream};
+use gateway_common::abi::splice::{Direction, Forwarded, SpliceCount, Stream};
 
 use crate::{
     count::{count_splice, count_stats, move_backlog},
@@ -389,11 +389,11 @@ fn hide(stream: &mut Stream, agent: &Forwarded, own: Option<&Own>, cookie: u64, 
     let before = *stream;
     stream.hidden = stream.hidden.wrapping_add(length);
     if !before.hides_much(agent.budget) && stream.hides_much(agent.budget) {
-        tell(cookie);
+        tell(agent, cookie);
     }
     if !before.hides_too_much(agent.budget) && stream.hides_too_much(agent.budget) {
         count_splice(SpliceCount::Overruns);
-        tell(cookie);
+        tell(agent, cookie);
     }
 }
 
@@ -403,14 +403,17 @@ fn hide(stream: &mut Stream, agent: &Forwarded, own: Option<&Own>, cookie: u64, 
 fn ask_for_review(stream: &mut Stream, agent: &Forwarded, cookie: u64) {
     if agent.review != 0 && stream.redirected.wrapping_sub(stream.reviewed) >= agent.review {
         stream.reviewed = stream.redirected;
-        tell(cookie);
+        tell(agent, cookie);
     }
 }
 
-/// Wakes the agent for a direction. A full ring is one that the agent is about to read.
+/// Wakes the agent for a connection, which it knows by the cookie of the client's socket. A full ring is one
+/// that the agent is about to read.
 #[inline]
-fn tell(cookie: u64) {
-    let _full = EVENTS.output::<u64>(&cookie, 0);
+fn tell(agent: &Forwarded, cookie: u64) {
+    let upstream = agent.direction == Direction::Upstream as u32;
+    let client = if upstream { cookie } else { agent.peer };
+    let _full = EVENTS.output::<u64>(&client, 0);
 }
 
 #[inline]

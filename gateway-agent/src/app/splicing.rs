@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use gateway_common::abi::splice::{Direction, Stream};
@@ -256,60 +256,48 @@ impl Splicer for Kernel {
             beyond: terms.beyond,
             route: id,
         };
-        let joined = self.splices.join([client, upstream], terms)?;
-        Ok(Arc::new(Pair {
-            joined,
-            looked: Mutex::default(),
-        }))
+        Ok(self.splices.join([client, upstream], terms)?)
     }
 }
 
-/// Two joined sockets, as their connection and the guard see them.
-#[derive(Debug)]
-struct Pair {
-    joined: Joined,
-    /// What the kernel said to wait for each direction when its connection looked, and what did.
-    looked: Mutex<[(u64, u64); 2]>,
-}
-
-impl Splice for Pair {
+impl Splice for Joined {
     fn is_whole(&self) -> bool {
-        self.joined.is_whole()
+        self.is_whole()
     }
 
     fn stream(&self, direction: Direction) -> io::Result<Stream> {
-        self.joined.stream(direction)
+        self.stream(direction)
+    }
+
+    fn told_forwarded(&self, direction: Direction) -> u64 {
+        self.told_forwarded(direction)
     }
 
     fn forwarded(&self, direction: Direction, bytes: u64) -> io::Result<()> {
-        self.joined.forwarded(direction, bytes)
+        self.forwarded(direction, bytes)
     }
 
     fn review(&self, direction: Direction, bytes: u64) -> io::Result<()> {
-        self.joined.review(direction, bytes)
+        self.review(direction, bytes)
     }
 
     fn hold(&self, direction: Direction, held: bool) -> io::Result<()> {
-        self.joined.hold(direction, held)
+        self.hold(direction, held)
     }
 
-    fn budget(&self, direction: Direction) -> u32 {
-        self.joined.budget(direction)
+    fn budget(&self, _direction: Direction) -> u32 {
+        self.budget()
     }
 
     fn told(&self) -> &Word {
-        self.joined.told()
+        self.told()
     }
 
     fn looked(&self, direction: Direction, noted: u64, waiting: u64) {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        looked[direction as usize] = (noted, waiting);
+        self.looked(direction, noted, waiting);
     }
 
     fn waiting(&self, direction: Direction) -> io::Result<u64> {
-        let noted = self.joined.stream(direction)?.backlog;
-        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let (then, waiting) = looked[direction as usize];
-        Ok(if noted == then { waiting } else { noted })
+        self.waiting(direction)
     }
 }

@@ -8,7 +8,7 @@ use core::fmt;
 use std::{
     collections::HashMap as Table,
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
 };
 
 use aya::{
@@ -17,8 +17,7 @@ use aya::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{super::BpfError, lock};
-use crate::word::Word;
+use super::{super::BpfError, Joined, lock};
 
 /// Size of the ring: thousands of events between two looks at it.
 pub(super) const RING_BYTES: u32 = 64 * 1024;
@@ -32,10 +31,10 @@ impl fmt::Debug for Ring {
     }
 }
 
-/// Who is told, by the cookie of the socket that a direction's bytes arrive at.
+/// Who is told, by the cookie of the client's socket.
 #[derive(Debug, Default)]
 pub(super) struct Events {
-    listeners: Mutex<Table<u64, Arc<Word>>>,
+    listeners: Mutex<Table<u64, Weak<Joined>>>,
 }
 
 /// The ring of a loaded object.
@@ -54,21 +53,14 @@ pub(super) fn ring(object: &mut Ebpf) -> Result<Ring, BpfError> {
 }
 
 impl Events {
-    /// What is told when either direction of a connection is to be looked at.
-    pub(super) fn listen(&self, cookies: [u64; 2]) -> Arc<Word> {
-        let word = Arc::<Word>::default();
-        let mut listeners = lock(&self.listeners);
-        for cookie in cookies {
-            listeners.insert(cookie, Arc::clone(&word));
-        }
-        word
+    /// Has a connection told when either of its directions is to be looked at.
+    pub(super) fn listen(&self, joined: &Arc<Joined>) {
+        let [client, _] = joined.cookies;
+        lock(&self.listeners).insert(client, Arc::downgrade(joined));
     }
 
-    pub(super) fn forget(&self, cookies: [u64; 2]) {
-        let mut listeners = lock(&self.listeners);
-        for cookie in cookies {
-            listeners.remove(&cookie);
-        }
+    pub(super) fn forget(&self, [client, _]: [u64; 2]) {
+        lock(&self.listeners).remove(&client);
     }
 
     /// Tells for good. What finds the ring full is lost: the next event of its direction says it again,
@@ -91,15 +83,20 @@ impl Events {
             let Ok(cookie) = <[u8; 8]>::try_from(&*item) else {
                 continue;
             };
-            if let Some(word) = lock(&self.listeners).get(&u64::from_ne_bytes(cookie)) {
-                word.give();
+            let cookie = u64::from_ne_bytes(cookie);
+            // The last holder of a connection forgets it here, so the table must not be locked by then.
+            let listener = lock(&self.listeners).get(&cookie).and_then(Weak::upgrade);
+            if let Some(joined) = listener {
+                joined.told().give();
             }
         }
     }
 
     pub(super) fn tell_all(&self) {
-        for word in lock(&self.listeners).values() {
-            word.give();
-        }
+        let all: Vec<_> = lock(&self.listeners)
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        all.iter().for_each(|joined| joined.told().give());
     }
 }

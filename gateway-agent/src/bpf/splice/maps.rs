@@ -253,6 +253,28 @@ fn element<K: Pod, V: Pod>(
     bpf(command, &attributes)
 }
 
+/// Has a loaded program look at what arrives at a socket (`SO_ATTACH_BPF`, socket(7)), for as long as there
+/// is the socket.
+pub(super) fn filter(socket: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let program = program.as_raw_fd();
+    let length = libc::socklen_t::try_from(size_of_val(&program)).map_err(io::Error::other)?;
+    // SAFETY: the option takes one descriptor, which lives across the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_BPF,
+            core::ptr::from_ref(&program).cast(),
+            length,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<()> {
     // SAFETY: the attributes are those of the command, and what they point to lives across the call.
     let result = unsafe {

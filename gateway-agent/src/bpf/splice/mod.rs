@@ -16,13 +16,16 @@ mod version;
 
 use std::{
     io,
-    os::fd::BorrowedFd,
-    sync::{Arc, Mutex, PoisonError},
+    os::fd::{AsFd as _, BorrowedFd},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{SkSkb, SocketFilter},
+    programs::{ProgramFd, SkSkb, SocketFilter},
 };
 use gateway_common::abi::{
     config,
@@ -54,8 +57,9 @@ struct Inner {
     events: Events,
     /// Until someone listens to it.
     ring: Mutex<Option<events::Ring>>,
+    shed: ProgramFd,
     /// Keeps the programs.
-    object: Mutex<Ebpf>,
+    _object: Mutex<Ebpf>,
 }
 
 impl Splices {
@@ -105,16 +109,15 @@ impl Splices {
             .map_err(|error| BpfError::program(SPLICE, "open", error))?;
         maps.attach(program)
             .map_err(|error| BpfError::program(SPLICE, "attach", error))?;
-        filter(&mut object)?
-            .load()
-            .map_err(|error| BpfError::program(SHED, "load", error))?;
+        let shed = shed(&mut object)?;
         let inner = Inner {
             maps,
             routes: Mutex::default(),
             settled: Mutex::new(0),
             events: Events::default(),
             ring: Mutex::new(Some(ring)),
-            object: Mutex::new(object),
+            shed,
+            _object: Mutex::new(object),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -148,35 +151,26 @@ impl Splices {
         &self,
         [client, upstream]: [BorrowedFd<'_>; 2],
         terms: JoinTerms,
-    ) -> io::Result<Joined> {
+    ) -> io::Result<Arc<Joined>> {
         let cookies = [
             rustix::net::sockopt::socket_cookie(client)?,
             rustix::net::sockopt::socket_cookie(upstream)?,
         ];
-        let mut joined = Joined {
+        let joined = Arc::new(Joined {
             splices: self.clone(),
             cookies,
-            terms: Mutex::new([Forwarded::default(); 2]),
-            whole: true,
-            told: self.inner.events.listen(cookies),
-        };
+            budget: terms.budget,
+            beyond: terms.beyond,
+            route: terms.route,
+            notes: Mutex::new(Notes::new(terms.owed)),
+            whole: AtomicBool::new(true),
+            told: Word::default(),
+        });
+        self.inner.events.listen(&joined);
         let maps = &self.inner.maps;
-        for (direction, (cookie, peer)) in
-            (0..).zip(cookies.into_iter().zip([cookies[1], cookies[0]]))
-        {
-            let row = Forwarded {
-                forwarded: terms.owed[direction as usize],
-                peer,
-                review: 0,
-                budget: terms.budget,
-                beyond: terms.beyond,
-                held: 0,
-                route: terms.route,
-                direction,
-                padding: 0,
-            };
-            maps.add(cookie, &row)?;
-            lock(&joined.terms)[direction as usize] = row;
+        for direction in Direction::BOTH {
+            let row = joined.row(direction, &lock(&joined.notes));
+            maps.add(cookies[direction as usize], &row)?;
         }
         for socket in [client, upstream] {
             self.filter(socket);
@@ -186,19 +180,14 @@ impl Splices {
         maps.insert(cookies[0], upstream)?;
         if let Err(error) = maps.insert(cookies[1], client) {
             tracing::debug!(%error, "a client's socket cannot be spliced: its connection is relayed");
-            joined.whole = false;
+            joined.whole.store(false, Ordering::Relaxed);
         }
         Ok(joined)
     }
 
     /// Has `shed` look at what arrives at a socket. It goes with the socket.
     fn filter(&self, socket: BorrowedFd<'_>) {
-        let mut object = lock(&self.inner.object);
-        let attached = filter(&mut object).and_then(|program| {
-            let attached = program.attach(socket);
-            attached.map_err(|error| BpfError::program(SHED, "attach", error))
-        });
-        if let Err(error) = attached {
+        if let Err(error) = maps::filter(socket, self.inner.shed.as_fd()) {
             // The agent still shuts windows, and ends a connection before memory does.
             tracing::debug!(%error, "nothing is shed for a connection");
         }
@@ -252,9 +241,33 @@ impl Splices {
 pub struct Joined {
     splices: Splices,
     cookies: [u64; 2],
-    terms: Mutex<[Forwarded; 2]>,
-    whole: bool,
-    told: Arc<Word>,
+    budget: u32,
+    beyond: u32,
+    route: u32,
+    notes: Mutex<Notes>,
+    whole: AtomicBool,
+    told: Word,
+}
+
+/// What the agent has said of both directions, and found.
+#[derive(Debug)]
+struct Notes {
+    forwarded: [u64; 2],
+    review: [u64; 2],
+    held: [bool; 2],
+    /// What the program said to wait when the connection looked, and what did.
+    looked: [(u64, u64); 2],
+}
+
+impl Notes {
+    fn new(owed: [u64; 2]) -> Self {
+        Self {
+            forwarded: owed,
+            review: [0; 2],
+            held: [false; 2],
+            looked: [(0, 0); 2],
+        }
+    }
 }
 
 /// What is agreed when two sockets are joined.
@@ -274,7 +287,7 @@ impl Joined {
     /// Whether both sockets are in the map.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.whole
+        self.whole.load(Ordering::Relaxed)
     }
 
     /// Told when the program has something to say of a direction, or someone else has.
@@ -294,12 +307,20 @@ impl Joined {
             .stream(self.cookies[direction as usize])
     }
 
+    /// How many bytes the program was told to have been written to the peer, of all that were passed.
+    #[must_use]
+    pub fn told_forwarded(&self, direction: Direction) -> u64 {
+        lock(&self.notes).forwarded[direction as usize]
+    }
+
     /// Tells the program that so many bytes, of all that were passed, have been written to the peer.
     ///
     /// # Errors
     /// Those of bpf(2).
     pub fn forwarded(&self, direction: Direction, bytes: u64) -> io::Result<()> {
-        self.change(direction, |row| row.forwarded = bytes)
+        self.change(direction, |notes| {
+            notes.forwarded[direction as usize] = bytes
+        })
     }
 
     /// Asks to be told after so many redirected bytes; zero: never.
@@ -307,7 +328,7 @@ impl Joined {
     /// # Errors
     /// Those of bpf(2).
     pub fn review(&self, direction: Direction, bytes: u64) -> io::Result<()> {
-        self.change(direction, |row| row.review = bytes)
+        self.change(direction, |notes| notes.review[direction as usize] = bytes)
     }
 
     /// Has the program redirect nothing of a direction, or as it can again.
@@ -315,23 +336,54 @@ impl Joined {
     /// # Errors
     /// Those of bpf(2).
     pub fn hold(&self, direction: Direction, held: bool) -> io::Result<()> {
-        self.change(direction, |row| row.held = u32::from(held))
+        self.change(direction, |notes| notes.held[direction as usize] = held)
     }
 
     /// The bytes that may wait in the kernel outside of all buffers.
     #[must_use]
-    pub fn budget(&self, direction: Direction) -> u32 {
-        lock(&self.terms)[direction as usize].budget
+    pub fn budget(&self) -> u32 {
+        self.budget
     }
 
-    fn change(&self, direction: Direction, change: impl FnOnce(&mut Forwarded)) -> io::Result<()> {
+    /// Takes that so many bytes wait for a direction, as its connection found when the program said `noted`.
+    pub fn looked(&self, direction: Direction, noted: u64, waiting: u64) {
+        lock(&self.notes).looked[direction as usize] = (noted, waiting);
+    }
+
+    /// Bytes that wait in the kernel for a direction: what its connection found, or the program's word,
+    /// which is of the last segment.
+    ///
+    /// # Errors
+    /// Those of bpf(2).
+    pub fn waiting(&self, direction: Direction) -> io::Result<u64> {
+        let noted = self.stream(direction)?.backlog;
+        let (then, waiting) = lock(&self.notes).looked[direction as usize];
+        Ok(if noted == then { waiting } else { noted })
+    }
+
+    fn change(&self, direction: Direction, change: impl FnOnce(&mut Notes)) -> io::Result<()> {
+        // Held over the write, or an older row might follow a newer one.
+        let mut notes = lock(&self.notes);
+        change(&mut notes);
+        let row = self.row(direction, &notes);
+        let cookie = self.cookies[direction as usize];
+        self.splices.inner.maps.replace(cookie, &row)
+    }
+
+    /// The program's row of a direction.
+    fn row(&self, direction: Direction, notes: &Notes) -> Forwarded {
         let index = direction as usize;
-        let mut terms = lock(&self.terms);
-        change(&mut terms[index]);
-        self.splices
-            .inner
-            .maps
-            .replace(self.cookies[index], &terms[index])
+        Forwarded {
+            forwarded: notes.forwarded[index],
+            peer: self.cookies[direction.reverse() as usize],
+            review: notes.review[index],
+            budget: self.budget,
+            beyond: self.beyond,
+            held: u32::from(notes.held[index]),
+            route: self.route,
+            direction: direction as u32,
+            padding: 0,
+        }
     }
 }
 
@@ -348,12 +400,18 @@ impl Drop for Joined {
     }
 }
 
-fn filter(object: &mut Ebpf) -> Result<&mut SocketFilter, BpfError> {
-    object
+/// Loads `shed`. Its sockets are not aya's to keep count of: they come and go with connections.
+fn shed(object: &mut Ebpf) -> Result<ProgramFd, BpfError> {
+    let program: &mut SocketFilter = object
         .program_mut(SHED)
         .ok_or_else(|| BpfError::program(SHED, "find", "the object lacks it"))?
         .try_into()
-        .map_err(|error| BpfError::program(SHED, "convert", error))
+        .map_err(|error| BpfError::program(SHED, "convert", error))?;
+    program
+        .load()
+        .map_err(|error| BpfError::program(SHED, "load", error))?;
+    let descriptor = program.fd().and_then(|fd| Ok(fd.try_clone()?));
+    descriptor.map_err(|error| BpfError::program(SHED, "open", error))
 }
 
 /// No holder leaves these half changed.

@@ -55,6 +55,9 @@ pub trait Splice: Send + Sync + fmt::Debug {
     /// The kernel's.
     fn stream(&self, direction: Direction) -> io::Result<Stream>;
 
+    /// How many bytes it was told to have been forwarded.
+    fn told_forwarded(&self, direction: Direction) -> u64;
+
     /// Tells how many bytes, of all that were passed, have been forwarded.
     ///
     /// # Errors
