@@ -23,6 +23,7 @@ use crate::ops::admin::{self, Admin, AdminSocket, SocketError};
 use crate::ops::systemd::Inherited;
 use crate::ops::{log, systemd};
 use crate::proxy::close::CloseReason;
+use crate::proxy::park;
 
 /// What the process was given.
 pub(super) struct Host<'a> {
@@ -78,6 +79,7 @@ impl Agent {
             .await
             .context("open the admin socket")?;
         let (drain, drain_watch) = drain::channel();
+        let connections = host.connections.clone();
         let core = Core::build(host, &control, drain_watch)?;
         let splicing = Splicing::open(&snapshot, &core.gateway).await;
         let sockmap = core.gateway.sockmap.get().is_ok();
@@ -92,6 +94,9 @@ impl Agent {
         background.spawn(systemd::keep_alive());
         background.spawn(keep_counts(Arc::clone(&core.steering)));
         background.spawn(splicing.guard(Arc::clone(&core.gateway)));
+        if sockmap {
+            background.spawn_on(park::keep(Arc::clone(&core.gateway)), &connections);
+        }
         let (ender, wishes) = mpsc::channel(1);
         let (admin_shutdown, shutdown) = watch::channel(false);
         let admin = Admin {

@@ -192,6 +192,7 @@ mod tests {
             endpoint: Some("10.2.0.2:443".into()),
             engine: Some("copy".into()),
             engine_notes: Vec::new(),
+            resting: false,
             spliced: None,
             sent,
             received: 0,

@@ -34,7 +34,7 @@ pub(super) struct Admitted {
     pub(super) first_bytes: Bytes,
     pub(super) registration: Registration,
     /// Its place among the route's connections, held until it ends.
-    place: Use,
+    pub(super) place: Use,
 }
 
 impl Admitted {

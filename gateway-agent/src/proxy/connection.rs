@@ -1,14 +1,15 @@
 //! What the steps hand on: the connection itself, the gateway it belongs to, and its end.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::close::CloseReason;
+use super::park::{self, Lot};
 use super::permits::{Permit, Permits};
 use super::record::{ConnectionRecord, Observer};
 use super::registry::{Registration, Registry};
@@ -31,6 +32,8 @@ pub struct Gateway {
     pub pipes: Pipes,
     /// Whether the sockmap engine can be used.
     pub sockmap: Availability,
+    /// Where connections rest, once it has a keeper.
+    pub lot: OnceLock<Arc<Lot>>,
     next_id: AtomicU64,
 }
 
@@ -51,6 +54,7 @@ impl Gateway {
             permits,
             pipes,
             sockmap: Availability::default(),
+            lot: OnceLock::new(),
             next_id: AtomicU64::new(1),
         }
     }
@@ -60,6 +64,11 @@ impl Gateway {
         self.observers
             .iter()
             .for_each(|observer| say(observer.as_ref()));
+    }
+
+    /// How long a connection is left alone before it rests; never, where nobody keeps it.
+    pub(super) fn rests_after(&self) -> Option<Duration> {
+        self.lot.get().map(|_lot| park::AFTER)
     }
 
     /// The next connection's number.
@@ -84,7 +93,7 @@ pub struct Connection {
     /// When it was accepted.
     pub(super) accepted: Instant,
     /// Its share of the connection limit.
-    _permit: Permit,
+    pub(super) permit: Permit,
     /// Tells of the drain, and holds it open.
     pub(super) drain: Watch,
 }
@@ -138,7 +147,7 @@ impl Accepted {
             engine: Arc::clone(&snapshot.engine),
             listener,
             accepted,
-            _permit: permit,
+            permit,
             drain,
         };
         Self {

@@ -5,7 +5,7 @@ use core::future::poll_fn;
 use core::task::{Context, Poll};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -29,6 +29,7 @@ pub struct Live {
     path: Mutex<Option<LivePath>>,
     spliced: Mutex<Spliced>,
     cut: OnceLock<CloseReason>,
+    resting: AtomicBool,
     cut_signal: AtomicWaker,
 }
 
@@ -132,6 +133,16 @@ impl Live {
         }
     }
 
+    /// Whether it is left alone, and has no task.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.resting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_resting(&self, resting: bool) {
+        self.resting.store(resting, Ordering::Relaxed);
+    }
+
     /// The kernel has taken over.
     pub(super) fn begin_splice(&self, splice: Arc<dyn Splice>) {
         *lock(&self.spliced) = Spliced::Now(splice);
@@ -182,8 +193,9 @@ impl Live {
         poll_fn(|context| self.poll_cut(context)).await
     }
 
-    /// The wait itself takes no memory: a connection waits for this as long as it lives.
-    fn poll_cut(&self, context: &Context<'_>) -> Poll<CloseReason> {
+    /// The wait itself takes no memory: a connection waits for this as long as it lives. The last task that
+    /// asked is woken.
+    pub(super) fn poll_cut(&self, context: &Context<'_>) -> Poll<CloseReason> {
         if self.cut.get().is_none() {
             self.cut_signal.register(context.waker());
         }
@@ -232,6 +244,7 @@ impl Registry {
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             cut: OnceLock::new(),
+            resting: AtomicBool::new(false),
             cut_signal: AtomicWaker::new(),
         });
         self.shard(live.opened.id)

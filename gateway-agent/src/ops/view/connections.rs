@@ -34,6 +34,9 @@ pub struct Connection {
     pub engine: Option<String>,
     /// Why better engines did not fit.
     pub engine_notes: Vec<String>,
+    /// Whether the agent has nothing to do for it and keeps no task.
+    #[serde(default)]
+    pub resting: bool,
     /// Bytes sent to the client.
     pub sent: u64,
     /// Bytes received from the client.
@@ -91,6 +94,7 @@ fn connection(live: &Live, now: Instant) -> Connection {
         endpoint: path.as_ref().map(|path| path.endpoint.to_string()),
         engine: path.as_ref().map(|path| path.engine.label().to_owned()),
         engine_notes: fallbacks.iter().map(ToString::to_string).collect(),
+        resting: live.is_resting(),
         sent: moved.sent,
         received: moved.received,
         spliced: live.splice().and_then(|splice| {

@@ -17,13 +17,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 pub use copy::Pipes;
 use fallback::{Fallback, Why};
-use sockmap::{Splice, Splicer};
+use sockmap::{Splice, Splicer, Stop};
+use tokio::net::TcpStream;
 
 use super::authorize::Admitted;
 use super::close::CloseReason;
 use super::connect::Connected;
 use super::connection::{Ended, Gateway};
 use super::registry::{Live, LivePath};
+use crate::control::cluster::ActiveGuard;
 use crate::control::snapshot::{EngineKind, Route, Sockmap};
 
 /// How a splice ended.
@@ -34,6 +36,17 @@ pub(super) enum Outcome {
     /// The endpoint reset the connection before its first byte, and nothing but the hello,
     /// which is still here, had gone to it: another endpoint can be tried.
     Bounced(Bounced),
+    /// Not yet: it is left alone.
+    Resting(Box<Resting>),
+}
+
+/// A connection that is left alone, with all that it needs to go on.
+#[derive(Debug)]
+pub(super) struct Resting {
+    pub(super) admitted: Admitted,
+    pub(super) upstream: TcpStream,
+    pub(super) load: ActiveGuard,
+    pub(super) rest: sockmap::Rest,
 }
 
 /// A connection that wants another endpoint.
@@ -118,28 +131,96 @@ pub(super) fn splice(
     let spare = Spare::new(hello, core::mem::take(&mut connected.tried));
     async move {
         let mut joint = joint(gateway, &mut connected, &live, &spare);
-        let end = tokio::select! {
-            end = by_engines(gateway, &mut joint, splicer.as_deref()) => end,
-            reason = live.cut_requested() => End::Closed(reason),
+        let stop = tokio::select! {
+            stop = by_engines(gateway, &mut joint, splicer.as_deref()) => stop,
+            reason = live.cut_requested() => Stop::Ended(End::Closed(reason)),
         };
-        drop(connected.load);
-        match end {
-            End::Bounced => {
+        let Connected {
+            mut admitted,
+            upstream,
+            load,
+            ..
+        } = connected;
+        match stop {
+            Stop::Resting(rest) => Outcome::Resting(Box::new(Resting {
+                admitted,
+                upstream,
+                load,
+                rest,
+            })),
+            Stop::Ended(End::Bounced) => {
                 let Again { hello, tried } = spare.take().map(|again| *again).unwrap_or_default();
-                connected.admitted.first_bytes = hello;
-                Outcome::Bounced(Bounced {
-                    admitted: connected.admitted,
-                    tried,
-                })
+                admitted.first_bytes = hello;
+                Outcome::Bounced(Bounced { admitted, tried })
             }
-            End::Closed(reason) => {
-                let mut ended = connected.admitted.end(reason);
-                ended.upstream = Some(connected.upstream);
-                Outcome::Ended(ended)
-            }
+            Stop::Ended(End::Closed(reason)) => Outcome::Ended(end(admitted, upstream, reason)),
         }
     }
 }
+
+/// The end of a connection that had an endpoint.
+fn end(admitted: Admitted, upstream: TcpStream, reason: CloseReason) -> Ended {
+    let mut ended = admitted.end(reason);
+    ended.upstream = Some(upstream);
+    ended
+}
+
+/// Goes on with a connection that has rested, until it rests again or ends.
+pub(super) async fn resume(
+    gateway: &Gateway,
+    resting: Box<Resting>,
+) -> Result<Ended, Box<Resting>> {
+    let Resting {
+        admitted,
+        upstream,
+        load,
+        rest,
+    } = *resting;
+    let live = Arc::clone(admitted.registration.live());
+    let stop = {
+        let sockets = (&admitted.connection.client, &upstream);
+        let legs = legs(gateway, &admitted, sockets, &live);
+        let over = || live.end_splice();
+        tokio::select! {
+            stop = Box::pin(sockmap::resume(&legs, rest, over)) => stop,
+            reason = live.cut_requested() => Stop::Ended(End::Closed(reason)),
+        }
+    };
+    match stop {
+        Stop::Resting(rest) => Err(Box::new(Resting {
+            admitted,
+            upstream,
+            load,
+            rest,
+        })),
+        // It has been answered: no other endpoint is asked, and the reset is the client's.
+        Stop::Ended(End::Bounced) => Ok(end(admitted, upstream, CloseReason::UpstreamReset)),
+        Stop::Ended(End::Closed(reason)) => Ok(end(admitted, upstream, reason)),
+    }
+}
+
+/// The sockets and the timers of a connection whose first bytes have gone.
+fn legs<'a>(
+    gateway: &Gateway,
+    admitted: &'a Admitted,
+    (client, upstream): (&'a TcpStream, &'a TcpStream),
+    live: &'a Live,
+) -> sockmap::Legs<'a> {
+    sockmap::Legs {
+        client,
+        upstream,
+        first_bytes: Bytes::new(),
+        prepended: 0,
+        consumed: 0,
+        repeatable: false,
+        idle_timeout: admitted.route.idle_timeout,
+        half_close_timeout: admitted.connection.limits.half_close_timeout,
+        rests_after: gateway.rests_after(),
+        received: &live.received,
+        sent: &live.sent,
+    }
+}
+
 /// What the engine gets.
 fn joint<'a>(
     gateway: &'a Gateway,
@@ -159,22 +240,22 @@ fn joint<'a>(
     if !repeatable {
         spare.forget();
     }
-    let route = &*connected.admitted.route;
+    let consumed = u64::from(record.stripped) + hello.len() as u64;
+    let prepended = header.len();
+    let first_bytes = if header.is_empty() {
+        hello
+    } else {
+        [&header, &*hello].concat().into()
+    };
+    let admitted = &connected.admitted;
+    let (connection, route) = (&admitted.connection, &*admitted.route);
+    let sockets = (&connection.client, &connected.upstream);
     let legs = sockmap::Legs {
-        client: &connection.client,
-        upstream: &connected.upstream,
-        prepended: header.len(),
-        consumed: u64::from(record.stripped) + hello.len() as u64,
-        first_bytes: if header.is_empty() {
-            hello
-        } else {
-            [&header, &*hello].concat().into()
-        },
+        first_bytes,
+        prepended,
+        consumed,
         repeatable,
-        idle_timeout: route.idle_timeout,
-        half_close_timeout: connection.limits.half_close_timeout,
-        received: &live.received,
-        sent: &live.sent,
+        ..legs(gateway, admitted, sockets, live)
     };
     Joint {
         legs,
@@ -215,7 +296,7 @@ async fn by_engines(
     gateway: &Gateway,
     joint: &mut Joint<'_>,
     splicer: Option<&dyn Splicer>,
-) -> End {
+) -> Stop {
     if let Some(splicer) = splicer {
         let (live, spare) = (joint.live, joint.spare);
         let (route, limits) = (joint.route, joint.limits);
@@ -233,7 +314,7 @@ async fn by_engines(
             None => live.end_splice(),
         };
         match Box::pin(sockmap::run(&mut joint.legs, splicer, terms, watch)).await {
-            sockmap::Run::Ended(end) => return end,
+            sockmap::Run::Stopped(stop) => return stop,
             sockmap::Run::Unfit(error) => {
                 fall_back(gateway, live, EngineKind::Copy, Why::refused(&error));
                 // Both have been used: a reset now is no answer to the hello.
@@ -242,7 +323,7 @@ async fn by_engines(
             }
         }
     }
-    Box::pin(copy::run(joint)).await
+    Stop::Ended(Box::pin(copy::run(joint)).await)
 }
 
 /// What the kernel half is offered a connection under.

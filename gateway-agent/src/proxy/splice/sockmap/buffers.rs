@@ -74,7 +74,88 @@ pub(super) struct Buffers {
     review: u64,
 }
 
+/// What is kept of it while a connection rests: sizes, and not when they were looked at.
+#[derive(Debug)]
+pub(super) struct Rested {
+    window: u32,
+    send: u32,
+    most_window: u32,
+    most_send: u32,
+    taking: u32,
+    limit: u32,
+    low: bool,
+    narrow: bool,
+    probes: bool,
+    shut: bool,
+}
+
+impl Rested {
+    /// Takes them up again; `given` and `redirected` are what they are by now.
+    pub(super) fn wake(self, given: u64, redirected: u64) -> Buffers {
+        let Self {
+            window,
+            send,
+            most_window,
+            most_send,
+            taking,
+            limit,
+            low,
+            narrow,
+            probes,
+            shut,
+        } = self;
+        Buffers {
+            window,
+            send,
+            most_window,
+            most_send,
+            taking,
+            low,
+            limit,
+            narrow,
+            probes,
+            shut,
+            given,
+            reviewed: Instant::now(),
+            redirected,
+            review: u64::from(window) * REVIEW,
+        }
+    }
+}
+
 impl Buffers {
+    /// What is to be kept while the connection rests.
+    pub(super) fn rest(&self) -> Rested {
+        let Self {
+            window,
+            send,
+            most_window,
+            most_send,
+            taking,
+            low,
+            limit,
+            narrow,
+            probes,
+            shut,
+            given: _,
+            reviewed: _,
+            redirected: _,
+            review: _,
+        } = *self;
+        Rested {
+            window,
+            send,
+            most_window,
+            most_send,
+            taking,
+            limit,
+            low,
+            narrow,
+            probes,
+            shut,
+        }
+    }
+
     /// Sizes the buffers for a start.
     pub(super) fn new(from: &TcpStream, to: &TcpStream, terms: &Terms<'_>) -> io::Result<Self> {
         let segment = tcp::info(from)?.segment;

@@ -12,6 +12,7 @@
 mod buffers;
 mod kernel;
 mod look;
+mod rest;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -28,6 +29,8 @@ use buffers::Buffers;
 use bytes::Bytes;
 use gateway_common::abi::splice::Direction;
 pub use kernel::{Availability, Splice, Splicer, Terms};
+pub(in super::super) use rest::Rest;
+pub(super) use rest::resume;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 pub(crate) use trial::{long_self_test, self_test};
@@ -38,11 +41,20 @@ use super::super::close::{CloseReason, LINGER};
 use super::End;
 use crate::sys::tcp;
 
+/// Why the engine does nothing more for a connection.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The stream ended.
+    Ended(End),
+    /// It is left alone, and may be for long.
+    Resting(Rest),
+}
+
 /// What a run of the engine came to.
 #[derive(Debug)]
 pub(super) enum Run {
-    /// The stream ended.
-    Ended(End),
+    /// The engine took the pair.
+    Stopped(Stop),
     /// The kernel does not take this pair; nothing is held, nothing is lost.
     Unfit(io::Error),
 }
@@ -64,6 +76,8 @@ pub(super) struct Legs<'a> {
     pub(super) repeatable: bool,
     pub(super) idle_timeout: Duration,
     pub(super) half_close_timeout: Duration,
+    /// How long it is left alone before it rests; never, where nobody would keep its sockets.
+    pub(super) rests_after: Option<Duration>,
     /// Take the byte counts.
     pub(super) received: &'a AtomicU64,
     pub(super) sent: &'a AtomicU64,
@@ -86,13 +100,13 @@ pub(super) fn run<'a>(
             if let Some(run) = flow.advance(splicer, &terms, &watch) {
                 break run;
             }
-            if let Some(end) = flow.wait().await {
-                break Run::Ended(end);
+            if let Some(stop) = flow.wait().await {
+                break Run::Stopped(stop);
             }
         };
-        // Whoever asks in between must not count twice what the kernel moved.
-        watch(None);
-        flow.ways.iter_mut().for_each(Way::settle);
+        if !matches!(ended, Run::Stopped(Stop::Resting(_))) {
+            flow.settle(|| watch(None));
+        }
         ended
     }
 }
@@ -107,6 +121,8 @@ struct Flow<'a> {
     /// When bytes last moved, as far as it is known, and how many had by then, on both sockets.
     quiet_since: Instant,
     moved: u64,
+    /// When something was there to be done last.
+    stirred: Instant,
     pause: Duration,
     /// Passed bytes are hidden in the kernel, and since when more of them than may be.
     hidden: bool,
@@ -132,12 +148,36 @@ impl<'a> Flow<'a> {
             abort: None,
             quiet_since: Instant::now(),
             moved: 0,
+            stirred: Instant::now(),
             pause: PAUSE,
             hidden: false,
             late_since: None,
             unfit: None,
             kernel: None,
         }
+    }
+
+    /// Goes on once joined; `over` is told at the end.
+    async fn go_on(mut self, over: impl Fn()) -> Stop {
+        let stop = loop {
+            self.step_both();
+            if let Some(end) = self.over() {
+                break Stop::Ended(end);
+            }
+            if let Some(stop) = self.wait().await {
+                break stop;
+            }
+        };
+        if matches!(stop, Stop::Ended(_)) {
+            self.settle(over);
+        }
+        stop
+    }
+
+    /// Counts what the kernel moved, at the end: whoever asks in between must not count it twice.
+    fn settle(&mut self, over: impl Fn()) {
+        over();
+        self.ways.iter_mut().for_each(Way::settle);
     }
 
     /// Goes as far as it gets without a wait; how it ended, if it did.
@@ -150,7 +190,7 @@ impl<'a> Flow<'a> {
         loop {
             self.step_both();
             if let Some(end) = self.over() {
-                return Some(Run::Ended(end));
+                return Some(Run::Stopped(Stop::Ended(end)));
             }
             // What was read and not written is in nobody's hands but ours.
             if self.holds_nothing()

@@ -129,6 +129,7 @@ async fn upload(address: &str, takes_upstream: bool) -> Run {
             repeatable: false,
             idle_timeout: PATIENCE * 2,
             half_close_timeout: PATIENCE * 2,
+            rests_after: None,
             received: &received,
             sent: &sent,
         };
@@ -172,7 +173,10 @@ async fn bytes_that_are_held_when_the_kernel_refuses_arrive_before_the_rest() {
 async fn a_client_that_the_kernel_refuses_is_copied() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let run = upload(address, true).await;
-        let finished = matches!(run, Run::Ended(End::Closed(CloseReason::Finished)));
+        let finished = matches!(
+            run,
+            Run::Stopped(Stop::Ended(End::Closed(CloseReason::Finished)))
+        );
         assert!(finished, "{run:?}");
     }
 }

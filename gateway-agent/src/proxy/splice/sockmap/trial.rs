@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::super::End;
-use super::{CloseReason, Legs, Run, Splice, Splicer, Terms};
+use super::{CloseReason, Legs, Run, Splice, Splicer, Stop, Terms};
 use crate::control::snapshot::Sockmap;
 use crate::sys::netns;
 
@@ -214,6 +214,7 @@ async fn spliced(
         repeatable: false,
         idle_timeout: Duration::from_secs(3600),
         half_close_timeout: Duration::from_secs(3600),
+        rests_after: None,
         received: &received,
         sent: &sent,
     };
@@ -232,8 +233,8 @@ async fn spliced(
         }
     };
     match Box::pin(super::run(&mut legs, splicer, || terms, watch)).await {
-        Run::Ended(End::Closed(CloseReason::Finished)) => Ok(()),
-        Run::Ended(end) => Err(anyhow!("the engine ended the stream: {end:?}")),
+        Run::Stopped(Stop::Ended(End::Closed(CloseReason::Finished))) => Ok(()),
+        Run::Stopped(stop) => Err(anyhow!("the engine stopped: {stop:?}")),
         Run::Unfit(error) => Err(error).context("the kernel refuses the sockets"),
     }
 }

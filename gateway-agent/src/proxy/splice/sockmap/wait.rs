@@ -15,7 +15,7 @@ use super::super::super::close::{CloseReason, reset};
 use super::super::super::leg::broken;
 use super::super::End;
 use super::way::{Need, Way, has_room};
-use super::{Flow, Splice};
+use super::{Flow, Splice, Stop};
 use crate::sys::tcp;
 
 /// First pause before another look at what waits in the kernel, and the longest. Room in the
@@ -36,8 +36,8 @@ enum Woken {
 }
 
 impl Flow<'_> {
-    /// Waits until a step may get further; an end if none may for too long.
-    pub(super) async fn wait(&mut self) -> Option<End> {
+    /// Waits until a step may get further; an end if none may for too long, a rest if none need.
+    pub(super) async fn wait(&mut self) -> Option<Stop> {
         if self.ways.iter().any(|way| way.need == Need::Turn) {
             tokio::task::yield_now().await;
             return None;
@@ -52,7 +52,12 @@ impl Flow<'_> {
             }
         };
         match woken {
-            Woken::Due => return self.overdue(),
+            Woken::Due => {
+                if let Some(rest) = self.rest() {
+                    return Some(Stop::Resting(rest));
+                }
+                return self.overdue().map(Stop::Ended);
+            }
             Woken::Told => self.look(),
             Woken::Broken(direction, error) => self.aborted_by(direction, &error),
             Woken::Ready(closed) => {
@@ -61,7 +66,7 @@ impl Flow<'_> {
                 }
             }
         }
-        self.pause = PAUSE;
+        (self.pause, self.stirred) = (PAUSE, Instant::now());
         None
     }
 
@@ -75,12 +80,15 @@ impl Flow<'_> {
         if let Some((_, _, patience)) = self.abort {
             due = due.min(patience);
         }
+        if let Some(at) = self.rests_at() {
+            due = due.min(at);
+        }
         due
     }
 
     /// Whether both sides may speak, and nothing is on its way through the agent: so it is with nearly all
     /// connections, nearly all the time.
-    fn rests(&self) -> bool {
+    pub(super) fn rests(&self) -> bool {
         self.abort.is_none() && self.ways.iter().all(|way| way.need == Need::Read)
     }
 
@@ -122,7 +130,7 @@ impl Flow<'_> {
     }
 
     /// How long nothing may move.
-    fn patience(&self) -> (Duration, CloseReason) {
+    pub(super) fn patience(&self) -> (Duration, CloseReason) {
         let facts = self.legs;
         let half = self.ways.iter().any(|way| way.need == Need::Nothing);
         if half && facts.half_close_timeout < facts.idle_timeout {

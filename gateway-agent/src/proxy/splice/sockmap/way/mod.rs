@@ -27,7 +27,7 @@ use tokio::net::TcpStream;
 use super::super::copy::buffers::{Buffer, Size};
 #[cfg(feature = "faults")]
 use super::super::faults;
-use super::buffers::Buffers;
+use super::buffers::{self, Buffers};
 use super::kernel::Splice;
 use crate::sys::tcp;
 
@@ -91,6 +91,14 @@ pub(super) struct Joined {
     /// Bytes that the agent wrote and has not taken from the sender's socket.
     ahead: usize,
     pub(super) buffers: Buffers,
+}
+
+/// A direction at rest: nothing of it is in the agent's hands.
+#[derive(Debug)]
+pub(super) struct Rested {
+    read_before: u64,
+    given_before: u64,
+    buffers: buffers::Rested,
 }
 
 /// Which side failed.
@@ -238,6 +246,47 @@ impl<'a> Way<'a> {
             return Ok(false);
         };
         Ok(joined.kernel.stream(self.direction)?.passed != joined.forwarded)
+    }
+
+    /// Whether nothing of it is in the agent's hands, and its sender may say more.
+    pub(super) fn is_done(&self) -> bool {
+        let done = |joined: &Joined| joined.ahead == 0 && joined.told == joined.forwarded;
+        self.held.is_empty()
+            && !self.closed
+            && !self.aborted
+            && self.joined.as_ref().is_some_and(done)
+    }
+
+    /// What is to be kept of it while it rests; nothing of a direction that is not joined.
+    pub(super) fn rest(&self) -> Option<Rested> {
+        let joined = self.joined.as_ref()?;
+        Some(Rested {
+            read_before: joined.read_before,
+            given_before: joined.given_before,
+            buffers: joined.buffers.rest(),
+        })
+    }
+
+    /// Takes up again what has rested.
+    pub(super) fn wake(&mut self, kernel: Arc<dyn Splice>, rested: Rested) -> Result<(), Failure> {
+        let Rested {
+            read_before,
+            given_before,
+            buffers,
+        } = rested;
+        let forwarded = kernel.told_forwarded(self.direction);
+        let stream = kernel.stream(self.direction).map_err(Failure::Kernel)?;
+        let (given, _) = tcp::given(self.to).map_err(Failure::Write)?;
+        self.joined = Some(Joined {
+            kernel,
+            read_before,
+            given_before,
+            forwarded,
+            told: forwarded,
+            ahead: 0,
+            buffers: buffers.wake(given, stream.redirected),
+        });
+        self.ask_for_review().map_err(Failure::Kernel)
     }
 
     /// Counts what the kernel moved, once, at the end.
