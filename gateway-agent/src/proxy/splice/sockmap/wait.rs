@@ -23,6 +23,9 @@ use crate::sys::tcp;
 pub(super) const PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
+/// The longest pause where the receiver has room: the kernel's worker lacks a processor only, for a moment.
+const LONGEST_TURN: Duration = Duration::from_millis(4);
+
 /// What ended a wait.
 enum Woken {
     /// A direction may get further; whether its sender turned out to have closed, of each.
@@ -146,7 +149,13 @@ impl Flow<'_> {
         if self.hidden {
             self.look_for_hidden();
         }
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        let late = |way: &Way<'_>| way.need == Need::Drain && matches!(has_room(way.to), Ok(true));
+        let longest = if self.ways.iter().any(late) {
+            LONGEST_TURN
+        } else {
+            LONGEST_PAUSE
+        };
+        self.pause = (self.pause * 2).min(longest);
         let now = Instant::now();
         let (patience, impatience) = self.patience();
         let silent = self.quiet_since + patience;
