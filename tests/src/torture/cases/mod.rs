@@ -115,6 +115,11 @@ pub(crate) const CASES: &[Case] = &[
         run: |trial| Box::pin(conformance::conformance(trial)),
     },
     Case {
+        name: "tls-openssl",
+        about: "openssl: sessions, early data, certificates of clients, renegotiation, records of 16 KiB",
+        run: |trial| Box::pin(conformance::openssl(trial)),
+    },
+    Case {
         name: "soak",
         about: "all of it mixed, then memory, descriptors, map entries and slab as before",
         run: |trial| Box::pin(soak::soak(trial)),
