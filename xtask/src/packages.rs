@@ -29,6 +29,12 @@ pub(crate) const TESTS: &[Needed<'_>] = &[
     },
 ];
 
+/// What the torture runs beyond that: other people's TLS, HTTP/2 and their judge.
+pub(crate) const TORTURE: &[Needed<'_>] = &[Needed {
+    program: "gnutls-cli",
+    package: "gnutls-bin",
+}];
+
 /// Makes sure of programs: installs the missing ones on Debian or Ubuntu as root.
 pub(crate) fn ensure(needed: &[Needed<'_>]) -> Result<()> {
     let missing: Vec<&Needed<'_>> = needed

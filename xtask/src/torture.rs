@@ -55,8 +55,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// What is missing fails the cases that need it, and no others.
 fn prepare() {
-    if let Err(error) = packages::ensure(packages::TESTS) {
-        eprintln!("cases that need these will fail: {error:#}");
+    for needed in [packages::TESTS, packages::TORTURE] {
+        if let Err(error) = packages::ensure(needed) {
+            eprintln!("cases that need these will fail: {error:#}");
+        }
     }
     if let Err(error) = ebpf::build() {
         eprintln!("without the kernel half, engines other than copy will fail: {error:#}");

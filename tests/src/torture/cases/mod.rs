@@ -120,6 +120,11 @@ pub(crate) const CASES: &[Case] = &[
         run: |trial| Box::pin(conformance::openssl(trial)),
     },
     Case {
+        name: "tls-gnutls",
+        about: "GnuTLS: versions, ciphers, groups, ALPN, sessions, certificates of clients",
+        run: |trial| Box::pin(conformance::gnutls(trial)),
+    },
+    Case {
         name: "soak",
         about: "all of it mixed, then memory, descriptors, map entries and slab as before",
         run: |trial| Box::pin(soak::soak(trial)),

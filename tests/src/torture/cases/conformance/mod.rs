@@ -6,11 +6,13 @@
 //! because two runs that fail alike are alike, too.
 
 mod converse;
+mod gnutls;
 mod openssl;
 mod options;
 mod records;
 mod sessions;
 
+pub(super) use gnutls::gnutls;
 pub(super) use openssl::openssl;
 pub(super) use options::conformance;
 
