@@ -30,10 +30,20 @@ pub(crate) const TESTS: &[Needed<'_>] = &[
 ];
 
 /// What the torture runs beyond that: other people's TLS, HTTP/2 and their judge.
-pub(crate) const TORTURE: &[Needed<'_>] = &[Needed {
-    program: "gnutls-cli",
-    package: "gnutls-bin",
-}];
+pub(crate) const TORTURE: &[Needed<'_>] = &[
+    Needed {
+        program: "gnutls-cli",
+        package: "gnutls-bin",
+    },
+    Needed {
+        program: "h2load",
+        package: "nghttp2-client",
+    },
+    Needed {
+        program: "nghttpd",
+        package: "nghttp2-server",
+    },
+];
 
 /// Makes sure of programs: installs the missing ones on Debian or Ubuntu as root.
 pub(crate) fn ensure(needed: &[Needed<'_>]) -> Result<()> {

@@ -125,6 +125,11 @@ pub(crate) const CASES: &[Case] = &[
         run: |trial| Box::pin(conformance::gnutls(trial)),
     },
     Case {
+        name: "http2",
+        about: "h2load and curl with many streams: all succeed, and the bytes are right",
+        run: |trial| Box::pin(conformance::http2(trial)),
+    },
+    Case {
         name: "soak",
         about: "all of it mixed, then memory, descriptors, map entries and slab as before",
         run: |trial| Box::pin(soak::soak(trial)),

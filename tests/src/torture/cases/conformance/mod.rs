@@ -7,12 +7,14 @@
 
 mod converse;
 mod gnutls;
+mod http2;
 mod openssl;
 mod options;
 mod records;
 mod sessions;
 
 pub(super) use gnutls::gnutls;
+pub(super) use http2::http2;
 pub(super) use openssl::openssl;
 pub(super) use options::conformance;
 
