@@ -130,6 +130,11 @@ pub(crate) const CASES: &[Case] = &[
         run: |trial| Box::pin(conformance::http2(trial)),
     },
     Case {
+        name: "websocket",
+        about: "long-lived connections: frames of all lengths, fragments, pings, the close",
+        run: |trial| Box::pin(conformance::websocket(trial)),
+    },
+    Case {
         name: "soak",
         about: "all of it mixed, then memory, descriptors, map entries and slab as before",
         run: |trial| Box::pin(soak::soak(trial)),

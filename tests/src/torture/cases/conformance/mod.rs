@@ -11,12 +11,16 @@ mod http2;
 mod openssl;
 mod options;
 mod records;
+mod script;
+mod secure;
 mod sessions;
+mod websocket;
 
 pub(super) use gnutls::gnutls;
 pub(super) use http2::http2;
 pub(super) use openssl::openssl;
 pub(super) use options::conformance;
+pub(super) use websocket::websocket;
 
 use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr};
