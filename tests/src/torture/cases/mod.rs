@@ -135,6 +135,11 @@ pub(crate) const CASES: &[Case] = &[
         run: |trial| Box::pin(conformance::websocket(trial)),
     },
     Case {
+        name: "grpc",
+        about: "streams of messages both ways at once under flow control, and their status",
+        run: |trial| Box::pin(conformance::grpc(trial)),
+    },
+    Case {
         name: "soak",
         about: "all of it mixed, then memory, descriptors, map entries and slab as before",
         run: |trial| Box::pin(soak::soak(trial)),

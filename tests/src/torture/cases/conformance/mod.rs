@@ -7,7 +7,9 @@
 
 mod converse;
 mod gnutls;
+mod grpc;
 mod http2;
+mod messages;
 mod openssl;
 mod options;
 mod records;
@@ -17,6 +19,7 @@ mod sessions;
 mod websocket;
 
 pub(super) use gnutls::gnutls;
+pub(super) use grpc::grpc;
 pub(super) use http2::http2;
 pub(super) use openssl::openssl;
 pub(super) use options::conformance;
