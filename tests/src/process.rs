@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
@@ -65,8 +66,13 @@ impl Process {
 
     /// Waits for the child to end by itself.
     pub async fn wait(&mut self) -> Result<ExitStatus> {
+        self.wait_within(wait::PATIENCE).await
+    }
+
+    /// The same for a child that may take longer than the patience of the suite.
+    pub async fn wait_within(&mut self, patience: Duration) -> Result<ExitStatus> {
         let what = format!("the end of {}", self.name);
-        wait::until(&what, || {
+        wait::until_within(patience, &what, || {
             let ended = self.ended();
             async { ended }
         })

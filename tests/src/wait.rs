@@ -14,17 +14,29 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Asks `probe` until it has an answer; fails with `what` after [`PATIENCE`].
-pub async fn until<T, W>(what: &str, mut probe: impl FnMut() -> W) -> Result<T>
+pub async fn until<T, W>(what: &str, probe: impl FnMut() -> W) -> Result<T>
 where
     W: Future<Output = Result<Option<T>>>,
 {
-    let deadline = Instant::now() + PATIENCE;
+    until_within(PATIENCE, what, probe).await
+}
+
+/// The same for what may take longer than [`PATIENCE`], or must not take so long.
+pub async fn until_within<T, W>(
+    patience: Duration,
+    what: &str,
+    mut probe: impl FnMut() -> W,
+) -> Result<T>
+where
+    W: Future<Output = Result<Option<T>>>,
+{
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(answer) = probe().await? {
             return Ok(answer);
         }
         if Instant::now() > deadline {
-            bail!("waited {PATIENCE:?} for {what}");
+            bail!("waited {patience:?} for {what}");
         }
         sleep(PAUSE).await;
     }

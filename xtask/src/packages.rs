@@ -43,6 +43,14 @@ pub(crate) const TORTURE: &[Needed<'_>] = &[
         program: "nghttpd",
         package: "nghttp2-server",
     },
+    Needed {
+        program: "hexdump",
+        package: "bsdextrautils",
+    },
+    Needed {
+        program: "testssl",
+        package: "testssl.sh",
+    },
 ];
 
 /// Makes sure of programs: installs the missing ones on Debian or Ubuntu as root.

@@ -140,6 +140,11 @@ pub(crate) const CASES: &[Case] = &[
         run: |trial| Box::pin(conformance::grpc(trial)),
     },
     Case {
+        name: "testssl",
+        about: "testssl.sh finds what it finds without a gateway",
+        run: |trial| Box::pin(conformance::testssl(trial)),
+    },
+    Case {
         name: "soak",
         about: "all of it mixed, then memory, descriptors, map entries and slab as before",
         run: |trial| Box::pin(soak::soak(trial)),

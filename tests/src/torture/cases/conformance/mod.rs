@@ -16,6 +16,7 @@ mod records;
 mod script;
 mod secure;
 mod sessions;
+mod testssl;
 mod websocket;
 
 pub(super) use gnutls::gnutls;
@@ -23,6 +24,7 @@ pub(super) use grpc::grpc;
 pub(super) use http2::http2;
 pub(super) use openssl::openssl;
 pub(super) use options::conformance;
+pub(super) use testssl::testssl;
 pub(super) use websocket::websocket;
 
 use std::fs::{self, File};
