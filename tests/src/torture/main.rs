@@ -102,7 +102,8 @@ async fn torture() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     if arguments.list {
         for case in CASES {
-            println!("{:<16} {}", case.name, case.about);
+            let long = if case.long { " (long form only)" } else { "" };
+            println!("{:<16} {}{long}", case.name, case.about);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -118,8 +119,17 @@ async fn torture() -> Result<ExitCode> {
     let began = Instant::now();
     let mut failed = Vec::new();
     let mut ran = 0;
+    let asked = CASES.iter().filter(|case| names.contains(&case.name));
+    let (cases, left): (Vec<_>, Vec<_>) = asked.partition(|case| !(arguments.quick && case.long));
+    if cases.is_empty() {
+        let left: Vec<&str> = left.iter().map(|case| case.name).collect();
+        bail!(
+            "{} in the long form only: leave --quick out",
+            left.join(", ")
+        );
+    }
     for engine in &engines {
-        for case in CASES.iter().filter(|case| names.contains(&case.name)) {
+        for case in &cases {
             ran += 1;
             if !run(&arguments, (seed, engine), case).await {
                 failed.push((*engine, case.name));
@@ -132,6 +142,9 @@ async fn torture() -> Result<ExitCode> {
         failed.len(),
         began.elapsed().as_secs_f64()
     );
+    for case in left {
+        println!("not in the short form: {}", case.name);
+    }
     for (engine, case) in &failed {
         let quick = if arguments.quick { " --quick" } else { "" };
         println!("again: cargo xtask torture{quick} --seed {seed} --engine {engine} --case {case}");

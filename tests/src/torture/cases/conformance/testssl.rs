@@ -42,9 +42,6 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The same findings through the gateway as without it.
 pub(in super::super) async fn testssl(trial: &mut Trial) -> Result<String> {
-    if trial.quick {
-        return Ok("left to the long form: it takes too long for the short one".to_owned());
-    }
     // Some of its hellos have no name: those go where the named ones go.
     let nameless = format!("default {{ route = \"{}\" }}\n", name(Family::V4, PORT));
     let stage = Stage::new(trial, PROGRAMS, &[PORT], &nameless).await?;
