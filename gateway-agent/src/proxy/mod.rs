@@ -41,12 +41,11 @@ pub async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
 
 /// Takes a connection that has rested to its end, or to another rest.
 async fn serve_again(gateway: Arc<Gateway>, resting: Box<Resting>) {
-    let end = Box::pin(splice::resume(&gateway, resting)).await;
-    conclude(
-        &gateway,
-        end.map_or_else(|again| Ok(Went::Rests(again)), |it| Ok(Went::Ended(it))),
-    )
-    .await;
+    let went = match Box::pin(splice::resume(&gateway, resting)).await {
+        Ok(ended) => Went::Ended(ended),
+        Err(again) => Went::Rests(again),
+    };
+    conclude(&gateway, Ok(went)).await;
 }
 
 /// How far a connection went that had an endpoint.

@@ -1,5 +1,5 @@
-//! Where connections stand that are left alone: no task, no timer, no place in the runtime, a few hundred
-//! bytes each. One keeper watches them all.
+//! Where connections stand that are left alone: no task, no timer, no place in the runtime. One keeper
+//! watches them all.
 //!
 //! A connection that the kernel moves by itself needs the agent only when a socket has something to read
 //! or an error, when somebody has word for it (the kernel half, or whoever cuts it), and in time before
