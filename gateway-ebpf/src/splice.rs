@@ -171,7 +171,8 @@ struct Own {
     /// Segments that arrive while someone has the socket locked are charged to the buffer until all of
     /// them are dealt with. Were they redirected, each would be acknowledged with the window that is
     /// left, the last with none, and with nothing left to be read nobody would ever announce another. So
-    /// some are passed in time: the agent's reading does.
+    /// some are passed in time: the agent's reading does. Unless the agent has bytes left to be read for
+    /// that, and says so ([`Forwarded::patient`]).
     has_room: bool,
 }
 
@@ -327,7 +328,7 @@ fn may_redirect(
     let fits = BOUNDED.load() == 0
         || (agent.held == 0
             && peer.takes(backlog, length, agent.beyond)
-            && (own.has_room || own.waits_for(agent)));
+            && (own.has_room || agent.patient != 0 || own.waits_for(agent)));
     if stream.state & Stream::PAUSED == 0 {
         if fits {
             if backlog + length > stream.most_backlog {

@@ -237,8 +237,8 @@ const STOP: Duration = Duration::from_millis(20);
 /// The part of the bytes outside of the reader's stops that must have been redirected, of the full size; and of
 /// the usual one, of which the first stops are a larger part, when send buffers are still to grow. An engine
 /// that does not find back to redirecting stays far below both.
-const SHARE: f64 = 0.9;
-const SHARE_OF_LESS: f64 = 0.8;
+const SHARE: f64 = 0.95;
+const SHARE_OF_LESS: f64 = 0.9;
 
 async fn stop_and_go(family: Family, length: u64, stops: u64) -> Result<()> {
     let scene = Scene::new("sockmap", family, "").await?;
@@ -316,6 +316,7 @@ impl Reader {
 struct Moved {
     redirected: u64,
     relayed: u64,
+    pauses: u64,
 }
 
 impl Moved {
@@ -327,6 +328,7 @@ impl Moved {
         Ok(Self {
             redirected: count("redirected")?,
             relayed: count("relayed")?,
+            pauses: count("pauses")?,
         })
     }
 
@@ -334,6 +336,7 @@ impl Moved {
         Self {
             redirected: self.redirected + other.redirected,
             relayed: self.relayed + other.relayed,
+            pauses: self.pauses + other.pauses,
         }
     }
 
@@ -341,6 +344,7 @@ impl Moved {
         Self {
             redirected: self.redirected - other.redirected,
             relayed: self.relayed - other.relayed,
+            pauses: self.pauses - other.pauses,
         }
     }
 

@@ -285,6 +285,10 @@ impl Splice for Joined {
         self.hold(direction, held)
     }
 
+    fn be_patient(&self, direction: Direction, patient: bool) -> io::Result<()> {
+        self.be_patient(direction, patient)
+    }
+
     fn budget(&self, _direction: Direction) -> u32 {
         self.budget()
     }

@@ -1,7 +1,7 @@
 //! Socket options and counters of TCP sockets: `TCP_INFO`, the send queue, late binding of the
 //! source port, a close that resets.
 
-use core::mem::size_of;
+use core::mem::{offset_of, size_of};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::sync::OnceLock;
@@ -37,6 +37,17 @@ struct RawTcpInfo {
     segments: [u32; 2],
     notsent_bytes: u32,
     min_rtt: u32,
+    data_segments: [u32; 2],
+    /// delivery_rate, busy_time, rwnd_limited, sndbuf_limited
+    rates: [u64; 4],
+    delivered: [u32; 2],
+    /// bytes_sent, bytes_retrans
+    sent: [u64; 2],
+    /// dsack_dups, reord_seen, rcv_ooopack
+    seen: [u32; 3],
+    snd_wnd: u32,
+    rcv_wnd: u32,
+    rehash: u32,
 }
 
 /// What we read of `TCP_INFO`.
@@ -48,6 +59,8 @@ pub struct TcpInfo {
     pub least_rtt_us: u32,
     /// Largest segment that the peer sends.
     pub segment: u32,
+    /// Receive window that was announced last, in bytes; unknown to kernels before 6.2.
+    pub announced: Option<u32>,
     /// Segments retransmitted since the connection began.
     pub retransmissions: u32,
     /// The socket's state.
@@ -112,6 +125,7 @@ pub fn info(socket: impl AsFd) -> io::Result<TcpInfo> {
         // All ones: not measured yet.
         least_rtt_us: raw.min_rtt.min(raw.rtt),
         segment: raw.advmss,
+        announced: (length as usize > offset_of!(RawTcpInfo, rcv_wnd)).then_some(raw.rcv_wnd),
         retransmissions: raw.total_retrans,
         state: State::of(state),
         acknowledged: raw.bytes_acked,

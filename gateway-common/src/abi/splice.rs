@@ -123,8 +123,9 @@ pub struct Forwarded {
     pub route: u32,
     /// Number of a [`Direction`].
     pub direction: u32,
-    /// Zero.
-    pub padding: u32,
+    /// Not zero: segments are redirected though their own socket's buffer has no room for more windows, because
+    /// the agent announces one when there is.
+    pub patient: u32,
 }
 
 /// Value of `SPLICE_STATS`, per CPU: what was redirected under a route, from clients and to them.

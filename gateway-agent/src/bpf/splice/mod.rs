@@ -255,6 +255,7 @@ struct Notes {
     forwarded: [u64; 2],
     review: [u64; 2],
     held: [bool; 2],
+    patient: [bool; 2],
     /// What the program said to wait when the connection looked, and what did.
     looked: [(u64, u64); 2],
 }
@@ -265,6 +266,7 @@ impl Notes {
             forwarded: owed,
             review: [0; 2],
             held: [false; 2],
+            patient: [false; 2],
             looked: [(0, 0); 2],
         }
     }
@@ -339,6 +341,16 @@ impl Joined {
         self.change(direction, |notes| notes.held[direction as usize] = held)
     }
 
+    /// Has the program redirect what finds little room in its own socket's buffer, or pass some of it.
+    ///
+    /// # Errors
+    /// Those of bpf(2).
+    pub fn be_patient(&self, direction: Direction, patient: bool) -> io::Result<()> {
+        self.change(direction, |notes| {
+            notes.patient[direction as usize] = patient;
+        })
+    }
+
     /// The bytes that may wait in the kernel outside of all buffers.
     #[must_use]
     pub fn budget(&self) -> u32 {
@@ -382,7 +394,7 @@ impl Joined {
             held: u32::from(notes.held[index]),
             route: self.route,
             direction: direction as u32,
-            padding: 0,
+            patient: u32::from(notes.patient[index]),
         }
     }
 }

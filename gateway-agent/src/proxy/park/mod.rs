@@ -126,7 +126,9 @@ impl Lot {
         live.set_resting(true);
         // By now nobody else waits for either: its task has ended, and the next has not begun.
         let cut = live.poll_cut(&context).is_ready();
-        let told = folded.rest.kernel().told().poll_take(&context).is_ready();
+        let told = live
+            .splice()
+            .is_none_or(|kernel| kernel.told().poll_take(&context).is_ready());
         places.insert(Place { folded, bell, due });
         drop(places);
         if cut || told {

@@ -181,9 +181,14 @@ pub(super) async fn resume(
         let sockets = (&admitted.connection.client, &upstream);
         let legs = legs(gateway, &admitted, sockets, &live);
         let over = || live.end_splice();
-        tokio::select! {
-            stop = Box::pin(sockmap::resume(&legs, rest, over)) => stop,
-            reason = live.cut_requested() => Stop::Ended(End::Closed(reason)),
+        let terms = terms(&admitted.route, &admitted.connection.engine.sockmap);
+        match live.splice() {
+            Some(kernel) => tokio::select! {
+                stop = Box::pin(sockmap::resume(&legs, rest, (kernel, terms), over)) => stop,
+                reason = live.cut_requested() => Stop::Ended(End::Closed(reason)),
+            },
+            // Only the end takes the kernel half from a connection, and it has had none.
+            None => Stop::Ended(End::Closed(CloseReason::UpstreamLost)),
         }
     };
     match stop {

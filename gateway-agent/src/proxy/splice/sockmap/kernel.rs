@@ -76,6 +76,13 @@ pub trait Splice: Send + Sync + fmt::Debug {
     /// The kernel's.
     fn hold(&self, direction: Direction, held: bool) -> io::Result<()>;
 
+    /// Has the kernel redirect though the sender's socket has no room for more windows, because the agent
+    /// announces them; or pass some to it in time, so that it does.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn be_patient(&self, direction: Direction, patient: bool) -> io::Result<()>;
+
     /// Bytes that may wait in the kernel outside of all buffers.
     fn budget(&self, direction: Direction) -> u32;
 

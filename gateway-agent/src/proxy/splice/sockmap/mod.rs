@@ -25,7 +25,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use buffers::Buffers;
+use buffers::{Buffers, Most};
 use bytes::Bytes;
 use gateway_common::abi::splice::Direction;
 pub use kernel::{Availability, Splice, Splicer, Terms};
@@ -335,8 +335,9 @@ impl<'a> Flow<'a> {
         let given = [tcp::given(upstream)?.0, tcp::given(client)?.0];
         let owed = [self.ways[0].owed(), self.ways[1].owed()];
         let terms = Terms { owed, ..terms };
-        let up = Buffers::new(client, upstream, &terms)?;
-        let down = Buffers::new(upstream, client, &terms)?;
+        let most = Most::of(&terms);
+        let up = Buffers::new(client, upstream, most)?;
+        let down = Buffers::new(upstream, client, most)?;
         let kernel = splicer.join(client.as_fd(), upstream.as_fd(), terms)?;
         // A client's socket that the kernel refused is a socket as before, and its stream is copied.
         let whole = kernel.is_whole();

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::buffers::Most;
 use super::way::{Need, Rested, Way};
-use super::{Flow, Legs, Splice, Stop};
+use super::{Flow, Legs, Splice, Stop, Terms};
 
 /// A connection at rest.
 #[derive(Debug)]
 pub(in super::super::super) struct Rest {
-    kernel: Arc<dyn Splice>,
     ways: [Rested; 2],
     quiet_since: Instant,
     moved: u64,
@@ -28,11 +28,6 @@ impl Rest {
     /// Since when it has been silent, as far as it is known: its idle timer runs from there.
     pub(in super::super::super) fn quiet_since(&self) -> Instant {
         self.quiet_since
-    }
-
-    /// The kernel half, which may have something to say meanwhile.
-    pub(in super::super::super) fn kernel(&self) -> &dyn Splice {
-        &*self.kernel
     }
 }
 
@@ -63,7 +58,6 @@ impl Flow<'_> {
         }
         let [up, down] = &self.ways;
         Some(Rest {
-            kernel: self.kernel.clone()?,
             ways: [up.rest()?, down.rest()?],
             quiet_since: self.quiet_since,
             moved: self.moved,
@@ -71,14 +65,15 @@ impl Flow<'_> {
     }
 }
 
-/// Goes on with a connection that has rested.
+/// Goes on with a connection that has rested, under the terms on which the kernel half took it.
 pub(in super::super) fn resume(
     legs: &Legs<'_>,
     rest: Rest,
+    (kernel, terms): (Arc<dyn Splice>, Terms<'_>),
     over: impl Fn(),
 ) -> impl Future<Output = Stop> {
+    let most = Most::of(&terms);
     let Rest {
-        kernel,
         ways,
         quiet_since,
         moved,
@@ -86,7 +81,7 @@ pub(in super::super) fn resume(
     let mut flow = Flow::new(legs, bytes::Bytes::new());
     (flow.quiet_since, flow.moved) = (quiet_since, moved);
     for (index, rested) in ways.into_iter().enumerate() {
-        if let Err(failure) = flow.ways[index].wake(Arc::clone(&kernel), rested) {
+        if let Err(failure) = flow.ways[index].wake(Arc::clone(&kernel), rested, most) {
             // Without its counts there is no order any more in what it could move.
             flow.ways[index].need = Need::Nothing;
             flow.note(index, &failure);

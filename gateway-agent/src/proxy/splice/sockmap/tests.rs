@@ -70,6 +70,10 @@ impl Splice for Half {
         Ok(())
     }
 
+    fn be_patient(&self, _direction: Direction, _patient: bool) -> io::Result<()> {
+        Ok(())
+    }
+
     fn budget(&self, _direction: Direction) -> u32 {
         0
     }

@@ -10,6 +10,10 @@ use super::super::super::faults;
 use super::{Failure, Need, Step, Way, has_room};
 use crate::sys::tcp;
 
+/// Bytes that are left to open the window with, and how many there must be that it is worth it.
+const KEPT: usize = 16;
+const WORTH: usize = 16 * 1024;
+
 impl Way<'_> {
     /// Forwards what the kernel passed, and takes it once nothing is left to be forwarded: what is not
     /// taken keeps the sender's window shut, so that it cannot stay ahead for good.
@@ -26,8 +30,10 @@ impl Way<'_> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.dry(),
             Err(error) => return Err(Failure::Read(error)),
         };
+        let unread = self.unread().map_err(Failure::Kernel)?;
         if let Some(joined) = &mut self.joined {
-            joined.buffers.narrow(self.from).map_err(Failure::Read)?;
+            let narrowed = joined.buffers.narrow(self.from, unread);
+            narrowed.map_err(Failure::Read)?;
         }
         // From the first passed byte to the last forwarded one the kernel redirects nothing: what is
         // redirected now came before what was read now.
@@ -73,16 +79,56 @@ impl Way<'_> {
         }
         if last {
             self.restore()?;
+        } else {
+            let unread = self.unread().map_err(Failure::Kernel)?;
+            if let Some(joined) = &mut self.joined {
+                let narrowed = joined.buffers.stay_narrow(self.from, unread, ahead);
+                narrowed.map_err(Failure::Read)?;
+            }
         }
-        tcp::take(self.from, seen).map_err(Failure::Read)?;
+        if last {
+            let rest = self.take_patiently(seen)?;
+            if let Some(joined) = &mut self.joined {
+                joined.buffers.open(self.from).map_err(Failure::Read)?;
+            }
+            tcp::take(self.from, rest).map_err(Failure::Read)?;
+        } else {
+            tcp::take(self.from, seen).map_err(Failure::Read)?;
+        }
         self.read += ahead as u64;
         if let Some(joined) = &mut self.joined {
             joined.ahead = 0;
-            if last {
-                joined.buffers.open(self.from).map_err(Failure::Read)?;
-            }
         }
         Ok(true)
+    }
+
+    /// Takes most of the last bytes, which opens the sender's window; the few that are left open it once more.
+    ///
+    /// A sender on the same processor answers before the socket is let go, and goes on for as long as the
+    /// answers open its window: until the buffer is full. Then the program passes what comes, and as soon
+    /// as the socket is let go there is room for a whole buffer of that. So it is told to redirect all
+    /// for the moment, until the window is shut; and where that happens, another of the bytes is taken.
+    fn take_patiently<'s>(&self, seen: &'s mut [u8]) -> Result<&'s mut [u8], Failure> {
+        let Some(joined) = self.joined.as_ref().filter(|_| seen.len() >= WORTH) else {
+            return Ok(seen);
+        };
+        let patient = |patient| {
+            let set = joined.kernel.be_patient(self.direction, patient);
+            set.map_err(Failure::Kernel)
+        };
+        let (most, mut rest) = seen.split_at_mut(seen.len() - KEPT);
+        patient(true)?;
+        let mut taken = tcp::take(self.from, most);
+        while taken.is_ok()
+            && rest.len() > 1
+            && joined.buffers.is_shut(self.from).map_err(Failure::Read)?
+        {
+            let (one, more) = rest.split_at_mut(1);
+            (taken, rest) = (tcp::take(self.from, one), more);
+        }
+        patient(false)?;
+        taken.map_err(Failure::Read)?;
+        Ok(rest)
     }
 
     /// Nothing can be read: tells the kernel what was forwarded, so that it may redirect again.

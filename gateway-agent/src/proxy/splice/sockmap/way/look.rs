@@ -75,7 +75,8 @@ impl Way<'_> {
         let stream = kernel.stream(direction).map_err(Failure::Kernel)?;
         kernel.looked(direction, stream.backlog, waiting);
         let before = joined.buffers.next_review();
-        let reviewed = joined.buffers.review(self.from, stream.redirected);
+        let average = stream.redirected / stream.packets.max(1);
+        let reviewed = joined.buffers.review(self.from, stream.redirected, average);
         reviewed.map_err(Failure::Read)?;
         let next = joined.buffers.next_review();
         if next != before {

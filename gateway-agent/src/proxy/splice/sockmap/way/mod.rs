@@ -27,7 +27,7 @@ use tokio::net::TcpStream;
 use super::super::copy::buffers::{Buffer, Size};
 #[cfg(feature = "faults")]
 use super::super::faults;
-use super::buffers::{self, Buffers};
+use super::buffers::{Buffers, Most, Sizes};
 use super::kernel::Splice;
 use crate::sys::tcp;
 
@@ -98,7 +98,7 @@ pub(super) struct Joined {
 pub(super) struct Rested {
     read_before: u64,
     given_before: u64,
-    buffers: buffers::Rested,
+    sizes: Sizes,
 }
 
 /// Which side failed.
@@ -248,6 +248,15 @@ impl<'a> Way<'a> {
         Ok(joined.kernel.stream(self.direction)?.passed != joined.forwarded)
     }
 
+    /// Bytes that were passed and that the agent has not taken.
+    fn unread(&self) -> io::Result<u64> {
+        let Some(joined) = &self.joined else {
+            return Ok(0);
+        };
+        let passed = joined.kernel.stream(self.direction)?.passed;
+        Ok(passed.wrapping_sub(joined.forwarded) + joined.ahead as u64)
+    }
+
     /// Whether nothing of it is in the agent's hands, and its sender may say more.
     pub(super) fn is_done(&self) -> bool {
         let done = |joined: &Joined| joined.ahead == 0 && joined.told == joined.forwarded;
@@ -263,20 +272,27 @@ impl<'a> Way<'a> {
         Some(Rested {
             read_before: joined.read_before,
             given_before: joined.given_before,
-            buffers: joined.buffers.rest(),
+            sizes: joined.buffers.rest(),
         })
     }
 
     /// Takes up again what has rested.
-    pub(super) fn wake(&mut self, kernel: Arc<dyn Splice>, rested: Rested) -> Result<(), Failure> {
+    pub(super) fn wake(
+        &mut self,
+        kernel: Arc<dyn Splice>,
+        rested: Rested,
+        most: Most,
+    ) -> Result<(), Failure> {
         let Rested {
             read_before,
             given_before,
-            buffers,
+            sizes,
         } = rested;
         let forwarded = kernel.told_forwarded(self.direction);
         let stream = kernel.stream(self.direction).map_err(Failure::Kernel)?;
         let (given, _) = tcp::given(self.to).map_err(Failure::Write)?;
+        let counts = (given, stream.redirected);
+        let buffers = Buffers::wake(self.from, (sizes, most), counts).map_err(Failure::Read)?;
         self.joined = Some(Joined {
             kernel,
             read_before,
@@ -284,7 +300,7 @@ impl<'a> Way<'a> {
             forwarded,
             told: forwarded,
             ahead: 0,
-            buffers: buffers.wake(given, stream.redirected),
+            buffers,
         });
         self.ask_for_review().map_err(Failure::Kernel)
     }
