@@ -22,7 +22,7 @@ const FIRST: u64 = 300;
 /// Conversations of all kinds; memory, descriptors, map entries and slab return to what they were.
 pub(crate) async fn soak(trial: &mut Trial) -> Result<String> {
     let mut world = World::new(trial, "").await?;
-    let time = Duration::from_secs(trial.amount(20, 15 * 60));
+    let time = Duration::from_secs(trial.amount(20, 8 * 60));
     let mut bytes = some(trial, &world, (Duration::ZERO, FIRST)).await?.1;
     world.rest().await?;
     let before = (world.memory()?, world.descriptors()?);

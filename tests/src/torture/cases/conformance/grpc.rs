@@ -56,7 +56,7 @@ pub(in super::super) async fn grpc(trial: &mut Trial) -> Result<String> {
     let stage = Stage::new(trial, &[], &[PORT], "").await?;
     let secure = Secure::new(&stage, PORT, "h2")?;
     let (streams, messages) = (trial.amount(40, 400), trial.amount(60, 400));
-    let long = trial.amount(1_500, 50_000);
+    let long = trial.amount(1_500, 20_000);
     let (mut calls, mut count) = (0, 0);
     for family in Family::BOTH {
         let plan = plan(trial, (streams, messages), long);
