@@ -35,7 +35,7 @@ pub(super) fn account(gateway: &Gateway, mut ended: Ended) -> Accounted {
         record.streams = moved.streams.map(Box::new);
         if let Some(path) = live.path() {
             record.engine = Some(path.engine);
-            record.fallbacks = path.fallbacks;
+            record.fallbacks = path.fallbacks.into_vec();
         }
     }
     gateway.tell(|observer| observer.closed(record));

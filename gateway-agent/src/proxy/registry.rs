@@ -5,7 +5,7 @@ use core::future::poll_fn;
 use core::task::{Context, Poll};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -26,11 +26,17 @@ pub struct Live {
     pub sent: AtomicU64,
     /// Bytes received from the client so far, the hello included.
     pub received: AtomicU64,
-    path: Mutex<Option<LivePath>>,
-    spliced: Mutex<Spliced>,
+    state: Mutex<State>,
     cut: OnceLock<CloseReason>,
-    resting: AtomicBool,
     cut_signal: AtomicWaker,
+}
+
+/// What changes on the way.
+#[derive(Debug, Default)]
+struct State {
+    path: Option<LivePath>,
+    spliced: Spliced,
+    resting: bool,
 }
 
 /// Where an open connection's bytes go.
@@ -41,7 +47,7 @@ pub struct LivePath {
     /// The engine that moves the bytes.
     pub engine: EngineKind,
     /// Why better engines do not.
-    pub fallbacks: Vec<Fallback>,
+    pub fallbacks: Box<[Fallback]>,
 }
 
 /// The kernel's part of a connection.
@@ -105,14 +111,14 @@ impl Live {
     /// What has moved so far, by whomever.
     #[must_use]
     pub fn moved(&self) -> Moved {
-        let spliced = lock(&self.spliced);
-        let streams = match &*spliced {
+        let spliced = &lock(&self.state).spliced;
+        let streams = match spliced {
             Spliced::Not => None,
             Spliced::Now(splice) => Some(streams(&**splice)),
             Spliced::Over(streams) => Some(**streams),
         };
         // Not counted by the agent before the end.
-        let [up, down] = match (&*spliced, streams) {
+        let [up, down] = match (spliced, streams) {
             (Spliced::Now(_), Some(streams)) => streams.map(|stream| stream.redirected),
             _ => [0; 2],
         };
@@ -120,14 +126,14 @@ impl Live {
             sent: self.sent.load(Ordering::Relaxed) + down,
             received: self.received.load(Ordering::Relaxed) + up,
             streams,
-            over: matches!(*spliced, Spliced::Over(_)),
+            over: matches!(spliced, Spliced::Over(_)),
         }
     }
 
     /// The kernel's part of it, while it moves bytes.
     #[must_use]
     pub fn splice(&self) -> Option<Arc<dyn Splice>> {
-        match &*lock(&self.spliced) {
+        match &lock(&self.state).spliced {
             Spliced::Now(splice) => Some(Arc::clone(splice)),
             Spliced::Not | Spliced::Over(_) => None,
         }
@@ -136,22 +142,22 @@ impl Live {
     /// Whether it is left alone, and has no task.
     #[must_use]
     pub fn is_resting(&self) -> bool {
-        self.resting.load(Ordering::Relaxed)
+        lock(&self.state).resting
     }
 
     pub(super) fn set_resting(&self, resting: bool) {
-        self.resting.store(resting, Ordering::Relaxed);
+        lock(&self.state).resting = resting;
     }
 
     /// The kernel has taken over.
     pub(super) fn begin_splice(&self, splice: Arc<dyn Splice>) {
-        *lock(&self.spliced) = Spliced::Now(splice);
+        lock(&self.state).spliced = Spliced::Now(splice);
     }
 
     /// The kernel's part is over, if there was one: what it did stays to be counted.
     pub(super) fn end_splice(&self) {
-        let mut spliced = lock(&self.spliced);
-        if let Spliced::Now(splice) = &*spliced {
+        let spliced = &mut lock(&self.state).spliced;
+        if let Spliced::Now(splice) = spliced {
             let last = streams(&**splice);
             *spliced = Spliced::Over(Box::new(last));
         }
@@ -160,23 +166,23 @@ impl Live {
     /// Endpoint and engine, once it has them; others after a reset before the first byte.
     #[must_use]
     pub fn path(&self) -> Option<LivePath> {
-        lock(&self.path).clone()
+        lock(&self.state).path.clone()
     }
 
     /// The engine that moves the bytes, once one does.
     #[must_use]
     pub fn engine(&self) -> Option<EngineKind> {
-        lock(&self.path).as_ref().map(|path| path.engine)
+        lock(&self.state).path.as_ref().map(|path| path.engine)
     }
 
     /// Records where the bytes go from now on.
     pub(super) fn set_path(&self, path: LivePath) {
-        *lock(&self.path) = Some(path);
+        lock(&self.state).path = Some(path);
     }
 
     /// Changes where the bytes go, if it is known.
     pub(super) fn change_path(&self, change: impl FnOnce(&mut LivePath)) {
-        if let Some(path) = lock(&self.path).as_mut() {
+        if let Some(path) = &mut lock(&self.state).path {
             change(path);
         }
     }
@@ -239,12 +245,10 @@ impl Registry {
     pub fn register(self: &Arc<Self>, opened: Opened) -> Registration {
         let live = Arc::new(Live {
             opened,
-            path: Mutex::default(),
-            spliced: Mutex::default(),
+            state: Mutex::default(),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             cut: OnceLock::new(),
-            resting: AtomicBool::new(false),
             cut_signal: AtomicWaker::new(),
         });
         self.shard(live.opened.id)

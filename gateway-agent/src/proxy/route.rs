@@ -1,5 +1,7 @@
 //! Third step: server name to route.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::close::CloseReason;
@@ -37,6 +39,14 @@ pub(super) fn route(greeted: Greeted) -> Result<Routed, Ended> {
         Err(NoRoute::UnknownName) => return Err(connection.end(CloseReason::UnknownName)),
         Err(NoRoute::NoServerName) => return Err(connection.end(CloseReason::NoServerName)),
     };
+    // A name that is its route's is there once, for all connections.
+    let (route, _) = &found;
+    let hello = connection.record.hello.as_mut();
+    if let Some(name) = hello.and_then(|hello| hello.server_name.as_mut())
+        && *name == route.name
+    {
+        *name = Arc::clone(&route.name);
+    }
     connection.record.route = Some(found);
     Ok(Routed {
         connection,

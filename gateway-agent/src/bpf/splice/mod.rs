@@ -256,8 +256,9 @@ struct Notes {
     review: [u64; 2],
     held: [bool; 2],
     patient: [bool; 2],
-    /// What the program said to wait when the connection looked, and what did.
-    looked: [(u64, u64); 2],
+    /// What the program said to wait when the connection looked, and what did; nothing where those have
+    /// been the same.
+    looked: Option<Box<[(u64, u64); 2]>>,
 }
 
 impl Notes {
@@ -267,7 +268,7 @@ impl Notes {
             review: [0; 2],
             held: [false; 2],
             patient: [false; 2],
-            looked: [(0, 0); 2],
+            looked: None,
         }
     }
 }
@@ -359,7 +360,11 @@ impl Joined {
 
     /// Takes that so many bytes wait for a direction, as its connection found when the program said `noted`.
     pub fn looked(&self, direction: Direction, noted: u64, waiting: u64) {
-        lock(&self.notes).looked[direction as usize] = (noted, waiting);
+        let mut notes = lock(&self.notes);
+        if notes.looked.is_some() || noted != waiting {
+            let looked = notes.looked.get_or_insert_default();
+            looked[direction as usize] = (noted, waiting);
+        }
     }
 
     /// Bytes that wait in the kernel for a direction: what its connection found, or the program's word,
@@ -369,7 +374,9 @@ impl Joined {
     /// Those of bpf(2).
     pub fn waiting(&self, direction: Direction) -> io::Result<u64> {
         let noted = self.stream(direction)?.backlog;
-        let (then, waiting) = lock(&self.notes).looked[direction as usize];
+        let notes = lock(&self.notes);
+        let looked = notes.looked.as_deref().copied().unwrap_or_default();
+        let (then, waiting) = looked[direction as usize];
         Ok(if noted == then { waiting } else { noted })
     }
 

@@ -4,6 +4,7 @@
 //! gives its own copies up. Every field is named on the way in and on the way out: a new one breaks both
 //! places, and must be kept or be found again.
 
+use core::num::NonZeroU32;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -87,17 +88,18 @@ struct Record {
     connect_took: Option<Took>,
 }
 
-/// A time in microseconds, at most an hour or so: logs say no more.
+/// A time in microseconds, at least one and at most an hour or so: logs say no more.
 #[derive(Debug, Clone, Copy)]
-struct Took(u32);
+struct Took(NonZeroU32);
 
 impl Took {
     fn of(time: Duration) -> Self {
-        Self(u32::try_from(time.as_micros()).unwrap_or(u32::MAX))
+        let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        Self(NonZeroU32::new(micros).unwrap_or(NonZeroU32::MIN))
     }
 
     fn time(self) -> Duration {
-        Duration::from_micros(self.0.into())
+        Duration::from_micros(self.0.get().into())
     }
 }
 

@@ -26,6 +26,8 @@ use tokio::time::Instant;
 
 use super::connection::Gateway;
 use super::splice::Resting;
+use super::splice::sockmap::Rest;
+use crate::control::snapshot::Route;
 use crate::sys::watch::Watched;
 
 /// How long a connection is left alone before it is parked: many times what a wake costs, and little
@@ -46,6 +48,8 @@ pub struct Lot {
     places: Mutex<Places<Place>>,
     /// Numbers of those that somebody has word for.
     called: Mutex<Vec<usize>>,
+    /// Numbers of those that were called and found no place with the runtime.
+    homeless: Mutex<Vec<usize>>,
     word: Notify,
 }
 
@@ -55,8 +59,21 @@ pub struct Lot {
 struct Place {
     folded: Folded,
     bell: Arc<Bell>,
-    /// When it must be back.
-    due: Instant,
+}
+
+impl Place {
+    /// When it must be back; never, where that is too far off to be said.
+    fn due(&self) -> Option<Instant> {
+        due(
+            &self.folded.rest,
+            &self.folded.registration.live().opened.route,
+        )
+    }
+}
+
+fn due(rest: &Rest, route: &Route) -> Option<Instant> {
+    let idle = route.idle_timeout.saturating_sub(EARLY);
+    rest.quiet_since().checked_add(idle)
 }
 
 /// Calls a parked connection. Who has word for it holds this as a waker, perhaps for longer than it is parked.
@@ -91,6 +108,7 @@ impl Lot {
             watched: Watched::new()?,
             places: Mutex::default(),
             called: Mutex::default(),
+            homeless: Mutex::default(),
             word: Notify::new(),
         }))
     }
@@ -100,9 +118,8 @@ impl Lot {
     /// # Errors
     /// There is no place for it (the host's limits on descriptors or on watches): it is as it was.
     pub(super) fn park(self: &Arc<Self>, resting: Box<Resting>) -> Result<(), Box<Resting>> {
-        let idle = resting.admitted.route.idle_timeout.saturating_sub(EARLY);
-        let due = resting.rest.quiet_since().checked_add(idle);
-        let (Ok(sockets), Some(due)) = (Sockets::of(&resting), due) else {
+        let due = due(&resting.rest, &resting.admitted.route);
+        let (Ok(sockets), Some(_)) = (Sockets::of(&resting), due) else {
             return Err(resting);
         };
         // Whoever calls it or finds an event of its sockets waits here, until it has its place.
@@ -129,7 +146,7 @@ impl Lot {
         let told = live
             .splice()
             .is_none_or(|kernel| kernel.told().poll_take(&context).is_ready());
-        places.insert(Place { folded, bell, due });
+        places.insert(Place { folded, bell });
         drop(places);
         if cut || told {
             waker.wake();
@@ -163,19 +180,27 @@ impl Lot {
             number: u32::MAX,
             called: AtomicBool::new(true),
         };
-        lock(&self.places).insert(Place {
+        let mut places = lock(&self.places);
+        lock(&self.homeless).push(places.next());
+        places.insert(Place {
             folded,
             bell: Arc::new(bell),
-            due: Instant::now(),
         });
     }
 
-    /// Numbers of those whose time has come.
+    /// Numbers of those whose time has come, and of those that found no place with the runtime.
     fn due(&self) -> Vec<usize> {
         let soon = Instant::now() + LOOK;
+        let mut numbers = core::mem::take(&mut *lock(&self.homeless));
         let places = lock(&self.places);
-        let due = places.iter().filter(|(_, place)| place.due <= soon);
-        due.map(|(number, _)| number).collect()
+        let due = |place: &Place| place.due().is_some_and(|due| due <= soon);
+        numbers.extend(
+            places
+                .iter()
+                .filter(|(_, place)| due(place))
+                .map(|(number, _)| number),
+        );
+        numbers
     }
 }
 

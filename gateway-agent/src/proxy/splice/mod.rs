@@ -289,7 +289,7 @@ fn begin(gateway: &Gateway, admitted: &Admitted, live: &Live) -> Option<Arc<dyn 
         live.set_path(LivePath {
             endpoint,
             engine,
-            fallbacks,
+            fallbacks: fallbacks.into(),
         });
     }
     splicer
@@ -353,7 +353,8 @@ fn fall_back(gateway: &Gateway, live: &Live, engine: EngineKind, why: Why) {
     gateway.tell(|observer| observer.fell_back(&fallback));
     live.change_path(|path| {
         path.engine = engine;
-        path.fallbacks.push(fallback);
+        let before = core::mem::take(&mut path.fallbacks);
+        path.fallbacks = before.into_iter().chain([fallback]).collect();
     });
 }
 

@@ -49,7 +49,7 @@ fn a_connection_holds_little_while_it_rests() {
         // The socket and the record: five addresses, what the hello said, times and counts.
         ("connection", size_of::<Connection>(), 592),
         // What others see of it: addresses again, path, counts, the wish to cut it.
-        ("live", size_of::<Live>(), 336),
+        ("live", size_of::<Live>(), 320),
     ];
     check(&all);
 }

@@ -17,7 +17,7 @@ use super::way::{Need, Rested, Way};
 use super::{Flow, Legs, Splice, Stop, Terms};
 
 /// A connection at rest.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(in super::super::super) struct Rest {
     ways: [Rested; 2],
     quiet_since: Instant,

@@ -94,7 +94,7 @@ pub(super) struct Joined {
 }
 
 /// A direction at rest: nothing of it is in the agent's hands.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Rested {
     read_before: u64,
     given_before: u64,
