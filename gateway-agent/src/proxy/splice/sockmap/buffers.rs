@@ -46,6 +46,10 @@ const TAKING_WINDOW: u32 = 8 * 1024;
 const REVIEW: u64 = 2;
 const LAST_REVIEW: u64 = 256;
 
+/// Round-trip time from which a window grows fourfold at a time: there a doubling takes as long as many a
+/// stream lasts, and what is in it when the receiver is full is little next to what is under way.
+const FAR: Duration = Duration::from_millis(5);
+
 /// The shortest time that says how much a path moves: in less there may be but a burst.
 const LEAST_TIME: Duration = Duration::from_millis(2);
 
@@ -355,7 +359,8 @@ impl Buffers {
         (self.reviewed, self.redirected) = (now, redirected);
         let window = u64::from(self.sizes.window);
         if needed > window && self.sizes.window < self.most.window {
-            let wider = u32::try_from(needed.max(window * 2)).unwrap_or(u32::MAX);
+            let step = if rtt >= FAR { 4 } else { 2 };
+            let wider = u32::try_from(needed.max(window * step)).unwrap_or(u32::MAX);
             self.sizes.window = wider.min(self.most.window);
             self.review = u64::from(self.sizes.window) * REVIEW;
         } else {
@@ -365,12 +370,12 @@ impl Buffers {
     }
 }
 
-/// The window that a path needs on which `bytes` took `time`: a quarter more than was under way, so that a
-/// flow which its window holds back gets a larger one.
+/// The window that a path needs on which `bytes` took `time`: half as much again as was under way, so that a
+/// flow which its window holds back gets a larger one, also when the time began with the smaller one.
 fn needed(bytes: u64, time: Duration, rtt: Duration) -> u64 {
     let time = time.as_nanos().max(1);
     let under_way = u128::from(bytes) * rtt.as_nanos() / time;
-    u64::try_from(under_way + under_way / 4).unwrap_or(u64::MAX)
+    u64::try_from(under_way + under_way / 2).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -384,6 +389,13 @@ mod tests {
         // Four windows in four round trips.
         let window = 64 * 1024;
         assert!(needed(4 * window, 40 * MILLISECOND, 10 * MILLISECOND) > window);
+    }
+
+    #[test]
+    fn a_window_that_has_just_grown_is_seen_to_be_too_small() {
+        // The first round trip brought what the former window, half as large, let go.
+        let window = 64 * 1024;
+        assert!(needed(2 * window, 25 * MILLISECOND, 10 * MILLISECOND) > window);
     }
 
     #[test]
