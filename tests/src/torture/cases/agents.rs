@@ -44,7 +44,7 @@ pub(crate) async fn flood(trial: &mut Trial) -> Result<String> {
         labelled(&world.net.servers[0], at, &format!("server {turn}"))
     });
     let mut pumps = pumps(&world, trial.draw()).await?;
-    let (reloads, count) = trial.amount((40, 1000), (600, 20_000));
+    let (reloads, count) = trial.amount((40, 1000), (200, 20_000));
     let mut refused = 0;
     for turn in 0..reloads {
         if turn % 5 == 4 {

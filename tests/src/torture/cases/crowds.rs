@@ -53,7 +53,7 @@ pub(crate) async fn churn(trial: &mut Trial) -> Result<String> {
     let mut world = World::new(trial, "").await?;
     // Else every port that the gateway dialled from waits for a minute, and after some seconds none is left.
     world.net.gateway.sysctl("ipv4/tcp_tw_reuse", "1")?;
-    let time = Duration::from_secs(trial.amount(6, 120));
+    let time = Duration::from_secs(trial.amount(6, 60));
     let before = world.memory()?;
     let mut tasks = JoinSet::new();
     let (began, mut count) = (Instant::now(), 0_u64);

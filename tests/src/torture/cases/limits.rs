@@ -37,7 +37,7 @@ async fn configured(trial: &mut Trial) -> Result<[usize; 2]> {
     let limited = format!("limits {{ connections = {LIMIT} }}");
     let mut world = World::new(trial, &limited).await?;
     let (mut served, mut refused) = (0, 0);
-    for _ in 0..trial.amount(3, 50) {
+    for _ in 0..trial.amount(3, 25) {
         let (open, turned_away) = crowd(trial, &world, LIMIT * 2).await?;
         ensure!(
             open.len() == LIMIT,
@@ -55,7 +55,7 @@ async fn configured(trial: &mut Trial) -> Result<[usize; 2]> {
 async fn descriptors(trial: &mut Trial) -> Result<[usize; 2]> {
     let mut world = World::new(trial, "").await?;
     let (mut served, mut refused) = (0, 0);
-    for _ in 0..trial.amount(3, 50) {
+    for _ in 0..trial.amount(3, 25) {
         let few = u64::try_from(world.descriptors()?)? + 50;
         let before = limit_descriptors(&mut world, Some(few))?;
         let (open, turned_away) = crowd(trial, &world, 100).await?;

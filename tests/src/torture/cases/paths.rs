@@ -48,7 +48,7 @@ pub(crate) async fn weather(trial: &mut Trial) -> Result<String> {
             largest: None,
         },
     ];
-    let count = trial.amount(8, 120);
+    let count = trial.amount(8, 60);
     let mut all = [0; 5];
     let trials = weathers.iter().flat_map(|weather| {
         // In the short form each weather is on one side, and in the long one on either.
@@ -118,7 +118,7 @@ pub(crate) async fn small(trial: &mut Trial) -> Result<String> {
         largest: Some(1280),
         ..Weather::delay(MILLISECOND)
     };
-    let count = trial.amount(8, 200);
+    let count = trial.amount(8, 80);
     let mut large = 0;
     for leg in Leg::BOTH {
         let (mut world, wire) = outside(trial, leg, weather).await?;
@@ -138,7 +138,7 @@ pub(crate) async fn small(trial: &mut Trial) -> Result<String> {
 /// Clients or servers vanish: the other side is told by a reset, and nothing is left in the gateway.
 pub(crate) async fn vanished(trial: &mut Trial) -> Result<String> {
     let mut told = 0;
-    for _ in 0..trial.amount(1, 10) {
+    for _ in 0..trial.amount(1, 5) {
         for leg in Leg::BOTH {
             let vanished = vanish(trial, leg).await;
             told += vanished.with_context(|| format!("{leg:?}"))?;

@@ -62,7 +62,7 @@ pub(crate) async fn stopped(trial: &mut Trial) -> Result<String> {
         net.gateway.sysctl(&format!("ipv4/{buffer}"), &sizes)?;
     }
     let mut world = World::on(net, trial, "").await?;
-    let count = trial.amount(60, 1500);
+    let count = trial.amount(60, 400);
     let stopped_for = Duration::from_secs(trial.amount(1, 60));
     let mut tasks = JoinSet::new();
     let mut senders = Vec::new();

@@ -72,7 +72,7 @@ pub(in super::super) async fn http2(trial: &mut Trial) -> Result<String> {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let servers = vec![stage.serve(PORT, &mut server).await?];
-    let times = trial.amount(1, 10);
+    let times = trial.amount(1, 5);
     let (mut requests, mut files) = (0, 0);
     for family in Family::BOTH {
         let visits = stage.visits((family, PORT));

@@ -77,7 +77,7 @@ pub(in super::super) async fn openssl(trial: &mut Trial) -> Result<String> {
         early: Conversation::serve(&stage, EARLY, (early, "early-server")).await?,
         again: Conversation::serve(&stage, AGAIN, (again, "again-server")).await?,
     };
-    let rounds = trial.amount(1, 10);
+    let rounds = trial.amount(1, 5);
     for round in 0..rounds {
         for family in Family::BOTH {
             let all = every(&stage, family, &mut servers).await;
