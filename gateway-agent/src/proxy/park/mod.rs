@@ -200,6 +200,9 @@ impl Lot {
                 .filter(|(_, place)| due(place))
                 .map(|(number, _)| number),
         );
+        // One that found no place may be due as well, and is tried once.
+        numbers.sort_unstable();
+        numbers.dedup();
         numbers
     }
 }

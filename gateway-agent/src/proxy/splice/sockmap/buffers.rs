@@ -110,7 +110,7 @@ impl Most {
         let (send, receive) = tcp::largest_buffers();
         let receive = terms.most_window.unwrap_or(receive);
         Self {
-            window: (receive / WINDOWS).max(LEAST_WINDOW),
+            window: (receive / WINDOWS_OF_SMALL).max(LEAST_WINDOW),
             send: terms.most_send.unwrap_or_else(|| send.max(LEAST_SEND)),
         }
     }
@@ -203,7 +203,7 @@ impl Buffers {
     }
 
     /// Whether the sender was told to send next to nothing. Older kernels do not say.
-    pub(super) fn is_shut(&self, from: &TcpStream) -> io::Result<bool> {
+    pub(super) fn announces_little(&self, from: &TcpStream) -> io::Result<bool> {
         let announced = tcp::info(from)?.announced;
         Ok(announced.is_some_and(|bytes| bytes < self.taking / 2))
     }
@@ -228,6 +228,11 @@ impl Buffers {
         self.review
     }
 
+    /// Whether the sender may still send as in a stream that goes on: [`Self::narrow`] is for that.
+    pub(super) fn is_wide(&self) -> bool {
+        !(self.sizes.narrow || self.sizes.shut)
+    }
+
     /// Bytes are passed, `unread` of which nobody has read: the sender is to stop soon, so that all of them
     /// are relayed at once. It may still send what it was told it may: were the buffer given less than
     /// that, the kernel would drop what is under way, and only the sender's timer would bring it back.
@@ -237,9 +242,6 @@ impl Buffers {
     /// net/ipv4/tcp_input.c), and comes but once. So a sender that has filled a window is asked after some
     /// silence whether it is there.
     pub(super) fn narrow(&mut self, from: &TcpStream, unread: u64) -> io::Result<()> {
-        if self.sizes.narrow || self.sizes.shut {
-            return Ok(());
-        }
         self.sizes.narrow = true;
         self.narrow_to(from, unread, 0)
     }

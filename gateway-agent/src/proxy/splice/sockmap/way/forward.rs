@@ -30,11 +30,7 @@ impl Way<'_> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.dry(),
             Err(error) => return Err(Failure::Read(error)),
         };
-        let unread = self.unread().map_err(Failure::Kernel)?;
-        if let Some(joined) = &mut self.joined {
-            let narrowed = joined.buffers.narrow(self.from, unread);
-            narrowed.map_err(Failure::Read)?;
-        }
+        self.narrow()?;
         // From the first passed byte to the last forwarded one the kernel redirects nothing: what is
         // redirected now came before what was read now.
         if self.backlog().map_err(Failure::Kernel)? > 0 {
@@ -61,6 +57,18 @@ impl Way<'_> {
         Ok(None)
     }
 
+    /// Has the sender stop soon, once for all that is passed in a row.
+    fn narrow(&mut self) -> Result<(), Failure> {
+        if self.joined.as_ref().is_some_and(|it| it.buffers.is_wide()) {
+            let unread = self.unread().map_err(Failure::Kernel)?;
+            if let Some(joined) = &mut self.joined {
+                let narrowed = joined.buffers.narrow(self.from, unread);
+                narrowed.map_err(Failure::Read)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes that are forwarded and not taken yet.
     pub(super) fn ahead(&self) -> usize {
         self.joined.as_ref().map_or(0, |joined| joined.ahead)
@@ -79,20 +87,17 @@ impl Way<'_> {
         }
         if last {
             self.restore()?;
-        } else {
-            let unread = self.unread().map_err(Failure::Kernel)?;
-            if let Some(joined) = &mut self.joined {
-                let narrowed = joined.buffers.stay_narrow(self.from, unread, ahead);
-                narrowed.map_err(Failure::Read)?;
-            }
-        }
-        if last {
             let rest = self.take_patiently(seen)?;
             if let Some(joined) = &mut self.joined {
                 joined.buffers.open(self.from).map_err(Failure::Read)?;
             }
             tcp::take(self.from, rest).map_err(Failure::Read)?;
         } else {
+            let unread = self.unread().map_err(Failure::Kernel)?;
+            if let Some(joined) = &mut self.joined {
+                let narrowed = joined.buffers.stay_narrow(self.from, unread, ahead);
+                narrowed.map_err(Failure::Read)?;
+            }
             tcp::take(self.from, seen).map_err(Failure::Read)?;
         }
         self.read += ahead as u64;
@@ -121,7 +126,10 @@ impl Way<'_> {
         let mut taken = tcp::take(self.from, most);
         while taken.is_ok()
             && rest.len() > 1
-            && joined.buffers.is_shut(self.from).map_err(Failure::Read)?
+            && joined
+                .buffers
+                .announces_little(self.from)
+                .map_err(Failure::Read)?
         {
             let (one, more) = rest.split_at_mut(1);
             (taken, rest) = (tcp::take(self.from, one), more);
