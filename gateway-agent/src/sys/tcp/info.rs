@@ -53,6 +53,8 @@ pub struct TcpInfo {
     pub least_rtt_us: u32,
     /// Largest segment that the peer sends.
     pub segment: u32,
+    /// Bytes that may be under way to the peer: the congestion window.
+    pub congestion_window: u64,
     /// Receive window that was announced last, in bytes; unknown to kernels before 6.2.
     pub announced: Option<u32>,
     /// Segments retransmitted since the connection began.
@@ -113,12 +115,24 @@ pub fn info(socket: impl AsFd) -> io::Result<TcpInfo> {
     }
     let [state, ..] = raw.bytes;
     // Indexes in the order of the list above.
-    let [.., last_data_sent, _, last_data_recv, _, _, _] = raw.words;
+    let [
+        _,
+        _,
+        segment_sent,
+        ..,
+        last_data_sent,
+        _,
+        last_data_recv,
+        _,
+        _,
+        _,
+    ] = raw.words;
     Ok(TcpInfo {
         rtt_us: raw.rtt,
         // All ones: not measured yet.
         least_rtt_us: raw.min_rtt.min(raw.rtt),
         segment: raw.advmss,
+        congestion_window: u64::from(raw.snd_cwnd) * u64::from(segment_sent),
         announced: (length as usize > offset_of!(RawTcpInfo, rcv_wnd)).then_some(raw.rcv_wnd),
         retransmissions: raw.total_retrans,
         state: State::of(state),
@@ -160,6 +174,9 @@ mod tests {
         client.write_all(b"x").unwrap();
         let info = info(&client).unwrap();
         assert!(info.rtt_us > 0 && info.rtt_us < 10_000_000, "{info:?}");
+        // RFC 6928 begins with ten segments.
+        let segments = info.congestion_window / u64::from(info.segment);
+        assert!((2..=20).contains(&segments), "{info:?}");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! The kernel sizes them for programs that read and write, which a spliced connection has none of: left
 //! alone, its window would stay at what a new connection has, and a relay of a moment would open it to
 //! many times what the path needs. What is under way when the receiver's buffer is full must be relayed;
-//! so the window is as large as the path needs and no larger, and the send buffer many times that.
+//! so the window is as large as the path needs and no larger, and the send buffer many times that. To a
+//! receiver that is far it is as many congestion windows as the kernel's own sizing would allow: with less
+//! there is nothing to send for a part of each round trip.
 
 use std::io;
 use std::time::Duration;
@@ -16,6 +18,11 @@ use crate::sys::tcp;
 
 /// The first window: what is under way to a host nearby. It grows where the path needs more.
 const LEAST_WINDOW: u32 = 32 * 1024;
+
+/// The first window of a sender that is far. Held back for a few round trips it takes that for all that the
+/// path can do, and is slow for seconds (BBR leaves its start after three, `bbr_check_full_bw_reached`,
+/// net/ipv4/tcp_bbr.c): so there is room for its first round trips until the windows follow.
+const FAR_WINDOW: u32 = 256 * 1024;
 
 /// Segments that a window holds at least: with fewer the sender waits for each acknowledgement.
 const LEAST_SEGMENTS: u32 = 4;
@@ -42,12 +49,20 @@ const MOST_CHARGED: u64 = 4;
 /// must be relayed once it is.
 const TAKING_WINDOW: u32 = 8 * 1024;
 
-/// Windows that go through before it is looked at whether one is enough, and the most after which it is.
+/// Windows that go through before it is looked at whether one is enough, where the sender is far, and the most
+/// after which it is.
 const REVIEW: u64 = 2;
+const FAR_REVIEW: u64 = 1;
 const LAST_REVIEW: u64 = 256;
 
-/// Round-trip time from which a window grows fourfold at a time: there a doubling takes as long as many a
-/// stream lasts, and what is in it when the receiver is full is little next to what is under way.
+/// Congestion windows that the send buffer to a far receiver has room for: one is under way, the next is
+/// ready to be sent when the first is acknowledged, and a window that doubles each round trip wants two
+/// then (`tcp_sndbuf_expand`, net/ipv4/tcp_input.c, has two, and three for BBR).
+const CONGESTION_WINDOWS: u64 = 3;
+
+/// Round-trip time from which a peer is far. Its windows are large and grow fourfold at a time: a round trip
+/// takes as long as many a stream lasts, and what is in a window when the receiver is full is little next to
+/// what is under way.
 const FAR: Duration = Duration::from_millis(5);
 
 /// The shortest time that says how much a path moves: in less there may be but a burst.
@@ -116,6 +131,14 @@ impl Most {
     }
 }
 
+fn least_rtt(info: &tcp::TcpInfo) -> Duration {
+    Duration::from_micros(info.least_rtt_us.into())
+}
+
+fn is_far(peer: &tcp::TcpInfo) -> bool {
+    least_rtt(peer) >= FAR
+}
+
 /// Some segments, but no less than `bytes` and no more than may be.
 fn segments(segment: u32, bytes: u32, most: u32) -> u32 {
     bytes.max(segment.saturating_mul(LEAST_SEGMENTS)).min(most)
@@ -124,8 +147,14 @@ fn segments(segment: u32, bytes: u32, most: u32) -> u32 {
 impl Buffers {
     /// Sizes the buffers for a start.
     pub(super) fn new(from: &TcpStream, to: &TcpStream, most: Most) -> io::Result<Self> {
-        let segment = tcp::info(from)?.segment;
-        let window = segments(segment, LEAST_WINDOW, most.window);
+        let sender = tcp::info(from)?;
+        let segment = sender.segment;
+        let least = if is_far(&sender) {
+            FAR_WINDOW
+        } else {
+            LEAST_WINDOW
+        };
+        let window = segments(segment, least, most.window);
         let sizes = Sizes {
             window,
             send: LEAST_SEND.min(most.send),
@@ -299,13 +328,38 @@ impl Buffers {
     /// The receiver's socket is full, or its worker late: word of room is to come when two thirds of it
     /// are free. Only while nothing waits for the socket: the room that the program counted on must not
     /// shrink.
+    ///
+    /// Not where the receiver is far: what is left would be sent long before the next bytes are there.
     pub(super) fn lower(&mut self, to: &TcpStream) -> io::Result<()> {
+        if self.follow(to)? {
+            return Ok(());
+        }
         // The kernel tells of room when a third is free.
         if !self.sizes.low && tcp::unacknowledged(to)? > self.sizes.send / 3 {
             tcp::set_send_buffer(to, self.sizes.send / 3)?;
             self.sizes.low = true;
         }
         Ok(())
+    }
+
+    /// Has the send buffer keep ahead of a far receiver's congestion window; whether the receiver is far.
+    fn follow(&mut self, to: &TcpStream) -> io::Result<bool> {
+        let receiver = tcp::info(to)?;
+        if !is_far(&receiver) {
+            return Ok(false);
+        }
+        let needed = receiver
+            .congestion_window
+            .saturating_mul(CONGESTION_WINDOWS);
+        let needed = u32::try_from(needed)
+            .unwrap_or(u32::MAX)
+            .min(self.most.send);
+        if needed > self.sizes.send {
+            self.sizes.send = needed;
+            tcp::set_send_buffer(to, needed)?;
+            self.sizes.low = false;
+        }
+        Ok(true)
     }
 
     /// Gives both their room back, before the last of what was passed is taken; `given` is what the
@@ -338,11 +392,11 @@ impl Buffers {
         )
     }
 
-    /// Looks whether the path takes a larger window; `redirected` is all that was so far, in segments of
-    /// `average` bytes.
+    /// Looks whether the path takes a larger window, and the receiver a larger send buffer; `redirected` is
+    /// all that was so far, in segments of `average` bytes.
     pub(super) fn review(
         &mut self,
-        from: &TcpStream,
+        (from, to): (&TcpStream, &TcpStream),
         redirected: u64,
         average: u64,
     ) -> io::Result<()> {
@@ -356,15 +410,17 @@ impl Buffers {
             self.review = (self.review * 2).min(u64::from(self.sizes.window) * LAST_REVIEW);
             return Ok(());
         }
-        let rtt = Duration::from_micros(tcp::info(from)?.least_rtt_us.into());
+        let sender = tcp::info(from)?;
+        let (rtt, far) = (least_rtt(&sender), is_far(&sender));
         let needed = needed(bytes, now - self.reviewed, rtt);
         (self.reviewed, self.redirected) = (now, redirected);
+        let _far = self.follow(to)?;
         let window = u64::from(self.sizes.window);
         if needed > window && self.sizes.window < self.most.window {
-            let step = if rtt >= FAR { 4 } else { 2 };
+            let (step, review) = if far { (4, FAR_REVIEW) } else { (2, REVIEW) };
             let wider = u32::try_from(needed.max(window * step)).unwrap_or(u32::MAX);
             self.sizes.window = wider.min(self.most.window);
-            self.review = u64::from(self.sizes.window) * REVIEW;
+            self.review = u64::from(self.sizes.window) * review;
         } else {
             self.review = (self.review * 2).min(window * LAST_REVIEW);
         }

@@ -76,7 +76,8 @@ impl Way<'_> {
         kernel.looked(direction, stream.backlog, waiting);
         let before = joined.buffers.next_review();
         let average = stream.redirected / stream.packets.max(1);
-        let reviewed = joined.buffers.review(self.from, stream.redirected, average);
+        let sockets = (self.from, self.to);
+        let reviewed = joined.buffers.review(sockets, stream.redirected, average);
         reviewed.map_err(Failure::Read)?;
         let next = joined.buffers.next_review();
         if next != before {
