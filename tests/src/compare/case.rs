@@ -149,6 +149,7 @@ pub(crate) const CASES: &[Case] = &[
         DOWN1,
         Path::Far,
     ),
+    case("up1-80ms", "one stream up, 80 ms away", UP1, Path::Far),
 ];
 
 impl Case {

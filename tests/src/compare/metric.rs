@@ -5,6 +5,8 @@
 pub(crate) enum Metric {
     /// Payload of all streams.
     GbitPerSecond,
+    /// Packets with that payload on their way to the gateway.
+    PacketsPerSecond,
     /// Messages that came back.
     RoundTripsPerSecond,
     /// Connections opened, answered and closed.
@@ -43,6 +45,7 @@ impl Metric {
         match self {
             Self::GbitPerSecond => "gbit_per_s",
             Self::CpuPer100Gbit => "cpu_s_per_100_gbit",
+            Self::PacketsPerSecond => "packets_per_s",
             Self::RoundTripsPerSecond => "round_trips_per_s",
             Self::LatencyP50 => "latency_p50_us",
             Self::LatencyP90 => "latency_p90_us",
@@ -65,12 +68,16 @@ impl Metric {
     pub(crate) const fn more_is_better(self) -> bool {
         matches!(
             self,
-            Self::GbitPerSecond | Self::RoundTripsPerSecond | Self::ConnectionsPerSecond
+            Self::GbitPerSecond
+                | Self::PacketsPerSecond
+                | Self::RoundTripsPerSecond
+                | Self::ConnectionsPerSecond
         )
     }
 
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::GbitPerSecond,
+        Self::PacketsPerSecond,
         Self::CpuPer100Gbit,
         Self::RoundTripsPerSecond,
         Self::LatencyP50,

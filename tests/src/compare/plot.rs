@@ -12,7 +12,7 @@ use plotters::element::{Circle, PathElement, Rectangle, Text};
 use plotters::prelude::{IntoLogRange as _, LineSeries};
 use plotters::style::{BLACK, Color as _, FontStyle, RGBColor, WHITE, register_font};
 
-use crate::case::{Case, Work};
+use crate::case::{self, Case, Work};
 use crate::metric::Metric;
 use crate::report::{Report, Row};
 
@@ -92,18 +92,16 @@ pub(crate) fn draw(report: &Report, folder: &Path) -> Result<Vec<String>> {
 
 /// The plots that there are figures for.
 fn plots(report: &Report) -> Vec<Plot<'_>> {
-    let bars = |file, title: &str, metric, unit| {
-        let cases = measured(report, metric);
-        let panel = Panel::Bars {
-            cases,
-            metric,
-            unit,
-        };
-        Plot {
-            file,
-            title: title.to_owned(),
-            panels: vec![panel],
-        }
+    let bars = |file, title: &str, metric, unit| Plot {
+        file,
+        title: title.to_owned(),
+        panels: by_path(&measured(report, metric))
+            .map(|cases| Panel::Bars {
+                cases,
+                metric,
+                unit,
+            })
+            .collect(),
     };
     let echo =
         |name: &str| Case::named(name).is_some_and(|case| matches!(case.work, Work::Echo { .. }));
@@ -133,11 +131,24 @@ fn plots(report: &Report) -> Vec<Plot<'_>> {
             panels: latencies.collect(),
         },
     ];
-    let empty = |panel: &Panel<'_>| matches!(panel, Panel::Bars { cases, .. } if cases.is_empty());
     plots
         .into_iter()
-        .filter(|plot| !plot.panels.is_empty() && !plot.panels.iter().any(empty))
+        .filter(|plot| !plot.panels.is_empty())
         .collect()
+}
+
+/// Cases of one path each, and no path without any: on one scale, a far path's figures would be a stripe
+/// beside those of a near one.
+fn by_path(cases: &[&'static str]) -> impl Iterator<Item = Vec<&'static str>> {
+    use case::Path::{Far, Near, Plain};
+    let of = |path| {
+        let on_it = |name: &&str| Case::named(name).is_some_and(|case| case.path == path);
+        cases.iter().copied().filter(on_it).collect::<Vec<_>>()
+    };
+    [Near, Plain, Far]
+        .map(of)
+        .into_iter()
+        .filter(|cases| !cases.is_empty())
 }
 
 /// The cases that have that metric.
@@ -188,7 +199,7 @@ fn bars<B: DrawingBackend>(
     let rows = report
         .rows
         .iter()
-        .filter(|row| row.metric == Some(metric.name()));
+        .filter(|row| row.metric == Some(metric.name()) && cases.contains(&row.case));
     let top = rows
         .flat_map(|row| &row.samples)
         .copied()
@@ -372,7 +383,9 @@ fn extent(values: &[f64]) -> (f64, f64) {
     reason = "the library passes a reference"
 )]
 fn axis(value: &f64) -> String {
-    if value.abs() < 10.0 && value.fract() != 0.0 {
+    if value.abs() < 1.0 && *value != 0.0 {
+        format!("{value:.2}")
+    } else if value.abs() < 10.0 && value.fract() != 0.0 {
         format!("{value:.1}")
     } else {
         format!("{value:.0}")

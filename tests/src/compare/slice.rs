@@ -33,14 +33,21 @@ pub(crate) async fn run(
     let length = stretched(case.path, length);
     let arguments = arguments(case.work, case.path, length)?;
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let before = host::busy()?;
+    // Without offloads a packet is what the wire carries; with them it is whatever the kernel made of many.
+    let device = sender(case.work).filter(|_| case.path == Path::Plain);
+    let arrived = || device.map_or(Ok(0), |device| stage.arrived(device));
+    let before = (host::busy()?, arrived()?);
     let result = bench::client(client, address, &arguments).await?;
-    let worked = (host::busy()? - before).max(0.0);
+    let worked = (host::busy()? - before.0).max(0.0);
+    let packets = arrived()?.saturating_sub(before.1);
     if result.code != Some(0) {
         bail!("{}", fault(&result));
     }
     let report = result.json()?;
     let mut samples = samples(case.work, &report)?;
+    if device.is_some() {
+        samples.extend(rate_of_packets(&samples, &report, packets)?);
+    }
     // What is far is so by a wire that takes the same processors: its work is not the gateway's.
     if case.path != Path::Far {
         samples.extend(cost(case.work, &report, worked)?);
@@ -138,6 +145,35 @@ fn samples(work: Work, report: &Value) -> Result<Samples> {
     })
 }
 
+/// The gateway's device on which the payload comes in.
+fn sender(work: Work) -> Option<&'static str> {
+    match work {
+        Work::Transfer {
+            mode: "download", ..
+        } => Some("server0"),
+        Work::Transfer { mode: "upload", .. } => Some("client"),
+        _ => None,
+    }
+}
+
+/// Packets a second while the throughput was measured: those of the whole run were counted, and carried all
+/// of its bytes.
+fn rate_of_packets(
+    samples: &Samples,
+    report: &Value,
+    packets: u64,
+) -> Result<Option<(Metric, f64)>> {
+    let bytes = number(report, "/upload/bytes")? + number(report, "/download/bytes")?;
+    let gbit = samples
+        .iter()
+        .find(|(metric, _)| *metric == Metric::GbitPerSecond);
+    Ok(gbit.filter(|_| bytes > 0.0).map(|(_, gbit)| {
+        #[expect(clippy::cast_precision_loss, reason = "a slice has far fewer packets")]
+        let packets = packets as f64;
+        (Metric::PacketsPerSecond, gbit * 1e9 / 8.0 / bytes * packets)
+    }))
+}
+
 /// Processor time for what was done: of the whole run, like the time itself.
 fn cost(work: Work, report: &Value, worked: f64) -> Result<Option<(Metric, f64)>> {
     Ok(match work {
@@ -172,7 +208,7 @@ pub(crate) fn fault(result: &bench::BenchResult) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{cost, samples};
+    use super::{cost, rate_of_packets, samples};
     use crate::case::Work;
     use crate::metric::Metric;
 
@@ -186,6 +222,17 @@ mod tests {
         assert_eq!(
             cost(work, &report, 0.5).unwrap(),
             Some((Metric::CpuPer100Gbit, 5.0))
+        );
+    }
+
+    #[test]
+    fn packets_come_as_fast_as_their_bytes() {
+        let report = json!({"upload": {"bytes": 3000}, "download": {"bytes": 0}});
+        let gbit = vec![(Metric::GbitPerSecond, 0.012)];
+        // 1,500 bytes each, and 1.5 million bytes a second.
+        assert_eq!(
+            rate_of_packets(&gbit, &report, 2).unwrap(),
+            Some((Metric::PacketsPerSecond, 1000.0))
         );
     }
 

@@ -1,5 +1,6 @@
 //! The namespaces, the server behind the gateway, and what can be switched in between.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
@@ -86,6 +87,13 @@ impl Stage {
         self.net.gateway.sysctl(name, if on { "1" } else { "0" })
     }
 
+    /// Packets that have come to the gateway over `device`.
+    pub(crate) fn arrived(&self, device: &str) -> Result<u64> {
+        let _inside = self.net.gateway.enter()?;
+        let table = fs::read_to_string("/proc/thread-self/net/dev")?;
+        arrived(&table, device).with_context(|| format!("the gateway counts nothing of {device}"))
+    }
+
     /// Switches segmentation and receive offload of every device between client and server.
     pub(crate) async fn offloads(&self, on: bool) -> Result<()> {
         let net = &self.net;
@@ -136,6 +144,16 @@ impl Far {
     }
 }
 
+/// The received packets of a device in `/proc/net/dev`: two counts behind its name, bytes and these.
+fn arrived(table: &str, device: &str) -> Option<u64> {
+    let named = |line: &str| {
+        let (name, counts) = line.split_once(':')?;
+        (name.trim() == device).then(|| counts.to_owned())
+    };
+    let counts = table.lines().find_map(named)?;
+    counts.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// The address of a host on the delayed link, with its prefix length.
 fn far_address(family: Family, host: u8) -> (std::net::IpAddr, u8) {
     let address = match family {
@@ -150,4 +168,16 @@ fn many_connections(space: &Namespace) -> Result<()> {
     space.sysctl("ipv4/ip_local_port_range", "16384 65535")?;
     // Else every port waits for a minute after its connection, and there are none left.
     space.sysctl("ipv4/tcp_tw_reuse", "1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::arrived;
+
+    #[test]
+    fn packets_are_those_of_the_device_that_is_named() {
+        let table = "Inter-|   Receive\n face |bytes packets\n    lo: 1 2 0\nserver0: 30 4 0\n";
+        assert_eq!(arrived(table, "server0"), Some(4));
+        assert_eq!(arrived(table, "server"), None);
+    }
 }

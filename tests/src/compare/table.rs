@@ -128,6 +128,7 @@ fn cell(row: &Row) -> String {
 fn heading(metric: Metric) -> &'static str {
     match metric {
         Metric::GbitPerSecond => "Gbit/s",
+        Metric::PacketsPerSecond => "packets/s",
         Metric::CpuPer100Gbit => "CPU s per 100 Gbit",
         Metric::RoundTripsPerSecond => "round trips/s",
         Metric::LatencyP50 => "p50 us",
