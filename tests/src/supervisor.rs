@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
 use anyhow::{Context as _, Result};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg, sockopt};
 
 /// First descriptor that a supervised process is handed (`sd_listen_fds(3)`).
 const FIRST_HANDED: RawFd = 3;
@@ -158,6 +158,14 @@ impl Drop for Store {
 
 impl State {
     fn put(&mut self, name: &str, descriptor: &OwnedFd) -> Result<()> {
+        // What a restarted agent stores again is there already (`service_add_fd_store`, systemd's
+        // src/core/service.c).
+        let number = socket_number(descriptor)?;
+        for (_, stored) in &self.descriptors {
+            if socket_number(stored)? == number {
+                return Ok(());
+            }
+        }
         let descriptor = rustix::io::fcntl_dupfd_cloexec(descriptor, STORED_ABOVE)
             .context("cannot move a descriptor up")?;
         self.descriptors.push((name.to_owned(), descriptor));
@@ -178,6 +186,11 @@ impl State {
         self.ready |= value("READY=") == Some("1");
         Ok(())
     }
+}
+
+/// What tells one socket from another, whatever its descriptors.
+fn socket_number(descriptor: &OwnedFd) -> Result<u64> {
+    sockopt::socket_cookie(descriptor).context("a stored descriptor is no socket")
 }
 
 #[expect(

@@ -5,10 +5,12 @@
 //! under, or, from a socket unit, `FileDescriptorName=` equal to the listener's name. What is
 //! not a listening TCP socket is reported and closed, never used.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
+use rustix::net::sockopt;
 use socket2::{Domain, SockRef, Type};
 
 use super::store_prefix;
@@ -71,7 +73,14 @@ pub fn inherited() -> Inherited {
 impl Inherited {
     pub(super) fn sort(passed: Vec<(OwnedFd, String)>) -> Self {
         let mut inherited = Self::default();
+        let mut seen = HashSet::new();
         for (descriptor, name) in passed {
+            // A socket of a socket unit that was stored as well is passed twice.
+            if let Ok(cookie) = sockopt::socket_cookie(&descriptor)
+                && !seen.insert(cookie)
+            {
+                continue;
+            }
             match listening_address(&descriptor) {
                 Ok(address) => inherited.sockets.push(Socket {
                     name,

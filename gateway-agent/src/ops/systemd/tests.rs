@@ -130,6 +130,20 @@ fn a_socket_that_takes_both_families_is_foreign() {
 }
 
 #[test]
+fn a_socket_that_is_passed_twice_is_taken_once() {
+    let socket = TcpListener::bind("[::1]:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let other = TcpListener::bind("[::1]:0").unwrap();
+    let twice = socket.try_clone().unwrap();
+    let passed = [(socket, "web"), (other, "web"), (twice, "culvert-web-0")];
+    let passed = passed.map(|(socket, name)| (socket.into(), name.to_owned()));
+    let mut inherited = Inherited::sort(passed.into());
+    assert_eq!(inherited.take(address).len(), 1);
+    let left = inherited.finish();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
 fn names_in_the_store_never_collide() {
     assert_eq!(store_name("tls", 3), "culvert-tls-3");
     assert_eq!(store_name("a:b", 0), "culvert-a%3Ab-0");
