@@ -34,21 +34,25 @@ pub struct Scene {
 impl Scene {
     /// Starts an agent with one engine and one route to a server of `family`.
     pub async fn new(engine: &'static str, family: Family, more: &str) -> Result<Self> {
-        Self::start(engine, family, "", more).await
+        Self::start(Topology::new(1)?, (engine, family), "", more).await
+    }
+
+    /// The same on a topology of one's own.
+    pub async fn on(net: Topology, engine: &'static str, family: Family) -> Result<Self> {
+        Self::start(net, (engine, family), "", "").await
     }
 
     /// The same with `settings` in the block of the engine.
     pub async fn with_engine(engine: &'static str, family: Family, settings: &str) -> Result<Self> {
-        Self::start(engine, family, settings, "").await
+        Self::start(Topology::new(1)?, (engine, family), settings, "").await
     }
 
     async fn start(
-        engine: &'static str,
-        family: Family,
+        net: Topology,
+        (engine, family): (&'static str, Family),
         settings: &str,
         more: &str,
     ) -> Result<Self> {
-        let net = Topology::new(1)?;
         let address = server(family, 0, 443);
         let listener_socket = listen(&net.servers[0], address)?;
         let body = listener("")

@@ -27,6 +27,10 @@ pub struct Socket {
     pub receive_charge: u64,
     /// The same of its send buffer.
     pub send_charge: u64,
+    /// What its receive buffer takes.
+    pub receive_limit: u64,
+    /// The same of its send buffer.
+    pub send_limit: u64,
 }
 
 /// Every TCP socket of one family in `namespace`, listeners aside.
@@ -131,6 +135,8 @@ fn parse(message: &[u8]) -> Result<Socket> {
         given: word(message, 60)?.into(),
         receive_charge: 0,
         send_charge: 0,
+        receive_limit: 0,
+        send_limit: 0,
     };
     let mut rest = message.get(MESSAGE..).unwrap_or_default();
     while rest.len() >= ATTRIBUTE {
@@ -142,10 +148,13 @@ fn parse(message: &[u8]) -> Result<Socket> {
                 socket.given += u64::from_ne_bytes(bytes(value, 120)?);
                 socket.arrived = u64::from_ne_bytes(bytes(value, 128)?);
             }
-            // `SK_MEMINFO_RMEM_ALLOC`, `SK_MEMINFO_BACKLOG`; `SK_MEMINFO_WMEM_QUEUED`.
+            // `SK_MEMINFO_RMEM_ALLOC`, `SK_MEMINFO_BACKLOG`; `SK_MEMINFO_WMEM_QUEUED`; `SK_MEMINFO_RCVBUF`;
+            // `SK_MEMINFO_SNDBUF`.
             MEMORY => {
                 socket.receive_charge = u64::from(word(value, 0)?) + u64::from(word(value, 28)?);
                 socket.send_charge = word(value, 20)?.into();
+                socket.receive_limit = word(value, 4)?.into();
+                socket.send_limit = word(value, 12)?.into();
             }
             _ => {}
         }
