@@ -153,9 +153,23 @@ pub fn unread(socket: impl AsFd) -> io::Result<u64> {
 /// # Errors
 /// Those of getsockopt(2).
 pub fn charged(socket: impl AsFd) -> io::Result<u32> {
-    /// Words of which the kernel fills as many as there is room for; the first is `SK_MEMINFO_RMEM_ALLOC`.
-    const WORDS: usize = 1;
-    let mut words = [0_u32; WORDS];
+    let [charged, ..] = memory(socket)?;
+    Ok(charged)
+}
+
+/// Segments that came to a socket and were dropped, as a count that wraps: without room for them, outside
+/// of the window, or there already (`SO_MEMINFO`).
+///
+/// # Errors
+/// Those of getsockopt(2).
+pub fn dropped(socket: impl AsFd) -> io::Result<u32> {
+    let [.., dropped] = memory(socket)?;
+    Ok(dropped)
+}
+
+/// The words of `SO_MEMINFO`, from `SK_MEMINFO_RMEM_ALLOC` to `SK_MEMINFO_DROPS`.
+fn memory(socket: impl AsFd) -> io::Result<[u32; 9]> {
+    let mut words = [0; 9];
     let mut length = u32::try_from(size_of_val(&words)).map_err(io::Error::other)?;
     // SAFETY: the kernel writes no more than `length` bytes to `words`; both live across the call.
     let result = unsafe {
@@ -168,7 +182,7 @@ pub fn charged(socket: impl AsFd) -> io::Result<u32> {
         )
     };
     if result == 0 {
-        Ok(words[0])
+        Ok(words)
     } else {
         Err(io::Error::last_os_error())
     }

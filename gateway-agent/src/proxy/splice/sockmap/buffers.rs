@@ -85,6 +85,10 @@ pub(super) struct Buffers {
     most: Most,
     /// The window while what was passed is taken.
     taking: u32,
+    /// Segments that the sender's socket had dropped when its receiver took something last.
+    dropped: u32,
+    /// Those dropped since have been given room.
+    made_up: bool,
     /// Bytes that the receiver's socket had been given when it was full last.
     given: u64,
     /// When the window was looked at, what had been redirected by then, and how many bytes later the
@@ -169,6 +173,8 @@ impl Buffers {
             sizes,
             most,
             taking: segments(segment, TAKING_WINDOW, window),
+            dropped: tcp::dropped(from)?,
+            made_up: false,
             given: 0,
             reviewed: Instant::now(),
             redirected: 0,
@@ -194,6 +200,8 @@ impl Buffers {
             sizes,
             most,
             taking: segments(tcp::info(from)?.segment, TAKING_WINDOW, sizes.window),
+            dropped: tcp::dropped(from)?,
+            made_up: false,
             given,
             reviewed: Instant::now(),
             redirected,
@@ -203,7 +211,8 @@ impl Buffers {
 
     /// Sizes the sender's window, and room for some.
     pub(super) fn open(&mut self, from: &TcpStream) -> io::Result<()> {
-        (self.sizes.narrow, self.sizes.shut) = (false, false);
+        (self.sizes.narrow, self.sizes.shut, self.made_up) = (false, false, false);
+        self.dropped = tcp::dropped(from)?;
         self.limit_to(from, self.room())?;
         tcp::set_window(from, self.sizes.window)
     }
@@ -229,6 +238,22 @@ impl Buffers {
             self.sizes.narrow = false;
         }
         Ok(())
+    }
+
+    /// The receiver takes nothing for a while: where segments were dropped, gives the buffer room for them
+    /// when they are sent again, once until [it is given its room back](Self::open).
+    ///
+    /// The kernel reckons a window from the room that is left, in whole units of its scale, so that the last
+    /// segment may fit the one and not the other, and nothing is read from this buffer to make room. Each
+    /// time its sender tries again, it doubles the time to the next try, and goes on only with that try:
+    /// minutes after the receiver does.
+    pub(super) fn make_up_for_drops(&mut self, from: &TcpStream) -> io::Result<()> {
+        if self.sizes.shut || self.made_up || tcp::dropped(from)? == self.dropped {
+            return Ok(());
+        }
+        self.made_up = true;
+        let charged = tcp::charged(from)?;
+        self.limit_to(from, charged.saturating_add(self.room()))
     }
 
     /// Whether the sender was told to send next to nothing. Older kernels do not say.

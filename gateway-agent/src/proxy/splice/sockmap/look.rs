@@ -24,6 +24,15 @@ impl Flow<'_> {
         self.look_for_hidden();
     }
 
+    /// Looks at senders whose receivers take nothing.
+    pub(super) fn make_up_for_drops(&mut self) {
+        for index in [0, 1] {
+            if let Err(failure) = self.ways[index].make_up_for_drops() {
+                self.note(index, &failure);
+            }
+        }
+    }
+
     /// Passed bytes that queue behind redirected ones hold back nobody, so the sender's window is shut.
     /// They come to light when the kernel's worker gets its turn, after some milliseconds where others
     /// want the processor; if it never does, memory ends before the connection.

@@ -26,6 +26,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause where the receiver has room: the kernel's worker lacks a processor only, for a moment.
 const LONGEST_TURN: Duration = Duration::from_millis(4);
 
+/// First and longest pause before another look at a sender whose receiver takes nothing: within the first it
+/// has sent all that it may, and it tries again after 200 ms (`TCP_RTO_MIN`) and twice as long each time.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
+
 /// What ended a wait.
 enum Woken {
     /// A direction may get further; whether its sender turned out to have closed, of each.
@@ -76,9 +81,10 @@ impl Flow<'_> {
     /// When to look, should nothing happen before.
     fn due(&self) -> Instant {
         let mut due = self.quiet_since + self.patience().0;
-        let draining = self.hidden || self.ways.iter().any(|way| way.need == Need::Drain);
-        if draining {
-            due = due.min(Instant::now() + self.pause);
+        if self.is_draining() {
+            due = due.min(Instant::now() + self.pause.min(LONGEST_PAUSE));
+        } else if self.ways.iter().any(Way::is_blocked) {
+            due = due.min(Instant::now() + self.pause.max(FIRST_LOOK));
         }
         if let Some((_, _, patience)) = self.abort {
             due = due.min(patience);
@@ -87,6 +93,11 @@ impl Flow<'_> {
             due = due.min(at);
         }
         due
+    }
+
+    /// Whether something waits for the kernel's worker.
+    fn is_draining(&self) -> bool {
+        self.hidden || self.ways.iter().any(|way| way.need == Need::Drain)
     }
 
     /// Whether both sides may speak, and nothing is on its way through the agent: so it is with nearly all
@@ -152,9 +163,12 @@ impl Flow<'_> {
         let late = |way: &Way<'_>| way.need == Need::Drain && matches!(has_room(way.to), Ok(true));
         let longest = if self.ways.iter().any(late) {
             LONGEST_TURN
-        } else {
+        } else if self.is_draining() {
             LONGEST_PAUSE
+        } else {
+            LONGEST_LOOK
         };
+        self.make_up_for_drops();
         self.pause = (self.pause * 2).min(longest);
         let now = Instant::now();
         let (patience, impatience) = self.patience();

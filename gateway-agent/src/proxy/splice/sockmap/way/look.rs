@@ -65,6 +65,20 @@ impl Way<'_> {
         set.map_err(Failure::Read)
     }
 
+    /// Whether its receiver takes nothing, so that it is looked at again after some time.
+    pub(in super::super) fn is_blocked(&self) -> bool {
+        self.need == Need::Write && self.joined.is_some()
+    }
+
+    /// Looks whether segments of the sender were lost while its receiver takes nothing.
+    pub(in super::super) fn make_up_for_drops(&mut self) -> Result<(), Failure> {
+        let Some(joined) = self.joined.as_mut().filter(|_| self.need == Need::Write) else {
+            return Ok(());
+        };
+        let made = joined.buffers.make_up_for_drops(self.from);
+        made.map_err(Failure::Read)
+    }
+
     /// Looks whether the sender's window should be wider.
     pub(in super::super) fn review(&mut self) -> Result<(), Failure> {
         let waiting = self.backlog().map_err(Failure::Kernel)?;
