@@ -31,7 +31,7 @@ struct Arguments {
     /// Only these cases, such as ends,resets
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     case: Vec<String>,
-    /// The short form, within ten minutes; the long one takes more than an hour
+    /// The short form, within ten minutes; the long one takes an hour
     #[arg(long)]
     quick: bool,
     /// What all choices come from; the same seed makes the same choices [default: by chance]
