@@ -73,14 +73,7 @@ pub fn inherited() -> Inherited {
 impl Inherited {
     pub(super) fn sort(passed: Vec<(OwnedFd, String)>) -> Self {
         let mut inherited = Self::default();
-        let mut seen = HashSet::new();
         for (descriptor, name) in passed {
-            // A socket of a socket unit that was stored as well is passed twice.
-            if let Ok(cookie) = sockopt::socket_cookie(&descriptor)
-                && !seen.insert(cookie)
-            {
-                continue;
-            }
             match listening_address(&descriptor) {
                 Ok(address) => inherited.sockets.push(Socket {
                     name,
@@ -93,12 +86,21 @@ impl Inherited {
         inherited
     }
 
-    /// Takes every socket that listens on `address`; several when they share it by `SO_REUSEPORT`.
+    /// Takes every socket that listens on `address`, several when they share it by `SO_REUSEPORT`; each
+    /// once, though a socket of a socket unit that was stored as well is passed twice.
     pub fn take(&mut self, address: SocketAddr) -> Vec<OwnedFd> {
         let taken = self
             .sockets
             .extract_if(.., |socket| socket.address == address);
-        taken.map(|socket| socket.descriptor).collect()
+        let mut seen = HashSet::new();
+        // What cannot be told apart counts as another one.
+        let mut is_new = |socket: &OwnedFd| {
+            sockopt::socket_cookie(socket).map_or(true, |cookie| seen.insert(cookie))
+        };
+        taken
+            .map(|socket| socket.descriptor)
+            .filter(|socket| is_new(socket))
+            .collect()
     }
 
     /// Takes every socket passed for the listener of this name, wherever it listens: for

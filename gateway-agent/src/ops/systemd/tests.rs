@@ -144,6 +144,17 @@ fn a_socket_that_is_passed_twice_is_taken_once() {
 }
 
 #[test]
+fn an_unwanted_socket_is_told_under_each_of_its_names() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let twice = socket.try_clone().unwrap();
+    let passed = [(socket, "web"), (twice, "culvert-web-0")];
+    let passed = passed.map(|(socket, name)| (socket.into(), name.to_owned()));
+    let left = Inherited::sort(passed.into()).finish();
+    let names: Vec<&str> = left.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["web", "culvert-web-0"]);
+}
+
+#[test]
 fn names_in_the_store_never_collide() {
     assert_eq!(store_name("tls", 3), "culvert-tls-3");
     assert_eq!(store_name("a:b", 0), "culvert-a%3Ab-0");
