@@ -356,11 +356,11 @@ impl Buffers {
     ///
     /// Not where the receiver is far: what is left would be sent long before the next bytes are there.
     pub(super) fn lower(&mut self, to: &TcpStream) -> io::Result<()> {
-        if self.follow(to)? {
+        if self.sizes.low || self.follow(to)? {
             return Ok(());
         }
         // The kernel tells of room when a third is free.
-        if !self.sizes.low && tcp::unacknowledged(to)? > self.sizes.send / 3 {
+        if tcp::unacknowledged(to)? > self.sizes.send / 3 {
             tcp::set_send_buffer(to, self.sizes.send / 3)?;
             self.sizes.low = true;
         }
